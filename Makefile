@@ -1,0 +1,30 @@
+# `make lab` opens the course, `make test` tests it. Both set up .venv on the first call and reuse it afterwards.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: lab course test install bench outputs
+
+lab: install           ## JupyterLab on the first lesson
+	$(BIN)/invtutor lab --in-place
+
+course: install        ## every lesson headless: one line each, then methods × accuracy
+	$(BIN)/invtutor course --out results/course
+
+test: install          ## style, types, the library, and every notebook under nbval and papermill
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check invtutor tests conftest.py
+	$(BIN)/mypy
+	INVTUTOR_PROFILE=smoke $(BIN)/python -m pytest --nbval-lax tests notebooks
+
+install: .venv/.installed
+
+.venv/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test]"
+	touch $@
+
+bench: install         ## how fast it is on this machine
+	$(BIN)/python tests/bench.py
+
+outputs: install       ## run every lesson and store what it printed in it
+	$(BIN)/invtutor refresh

@@ -1,0 +1,249 @@
+"""The command line: ``invtutor lab | run | course | lessons | doctor | link | refresh``."""
+
+import argparse
+import contextlib
+import functools
+import importlib
+import importlib.metadata
+import io
+import os
+import platform
+import subprocess
+import sys
+import webbrowser
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from invtutor import lessons
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is 0, 1 for a lesson that fails, 2 for a wrong call, 130 after Ctrl-C."""
+    try:
+        arguments = _parser().parse_args(argv)
+        return int(arguments.command(arguments))
+    except SystemExit as ended:  # argparse, after --help or a wrong call
+        return int(ended.code or 0)
+    except lessons.LessonError as error:
+        return _complain(error, 1)
+    except ValueError as error:
+        return _complain(error, 2)
+    except KeyboardInterrupt:
+        return _complain("stopped", 130)
+
+
+def _complain(message: object, status: int) -> int:
+    print(f"invtutor: error: {' '.join(str(message).split())}", file=sys.stderr)
+    return status
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_complain(message, 2))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="invtutor", description="A course on invariant learning, in notebooks you can steer.")
+    parser.add_argument("--version", action="version", version=f"invtutor {_version('invtutor')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(function: Callable[[argparse.Namespace], int], text: str, example: str) -> argparse.ArgumentParser:
+        name = function.__name__.strip("_")
+        epilog = f"Example: invtutor {name} {example}".rstrip()
+        added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=epilog)
+        added.set_defaults(command=function)
+        return added
+
+    def execution(added: argparse.ArgumentParser, *, parameters: bool) -> None:
+        if parameters:
+            text = "set a parameter of the lesson, any number of times; `invtutor lessons` lists them"
+            added.add_argument("-p", dest="given", action="append", default=[], metavar="NAME=VALUE", help=text)
+        text = "stop a lesson after so many seconds (default: %(default)g)"
+        added.add_argument("--timeout", type=float, default=lessons.TIMEOUT, metavar="S", help=text)
+        added.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    lab = command(_lab, "open the lessons in JupyterLab", "my-course --lesson 03")
+    lab.add_argument("folder", nargs="?", metavar="DIR", help="copy them there first (default: invtutor-lessons)")
+    lab.add_argument("--lesson", default="00", help="the lesson to open (default: %(default)s)")
+    lab.add_argument("--in-place", action="store_true", help="open the originals, as in a checkout; copies nothing")
+    lab.add_argument("--no-browser", action="store_true", help="print the address instead of opening a browser")
+
+    run = command(_run, "execute one lesson headless", "03_irmv1 -p penalty_weight=1e3 -p seed=7 --out results/a")
+    run.add_argument("lesson", help="number, name or path of the lesson")
+    run.add_argument("--out", metavar="DIR", help="for the notebook and result.json (default: results/LESSON)")
+    execution(run, parameters=True)
+
+    course = command(_course, "execute every lesson headless, ending in one table", "-p source=rendered --quiet")
+    course.add_argument("--out", metavar="DIR", default="results", help="one folder per lesson (default: %(default)s)")
+    execution(course, parameters=True)
+
+    command(_lessons, "list the lessons with their parameters", "")
+    command(_doctor, "report what the course finds on this machine, down to the digits", "")
+
+    link = command(_link, "print a lesson's address on Binder and its badge", "me/invtutor --ref v0.1.0 --lesson 03")
+    link.add_argument("repo", metavar="OWNER/REPO", help="the repository on GitHub")
+    link.add_argument("--ref", required=True, help="tag, branch or commit; Binder starts a built tag faster")
+    link.add_argument("--lesson", default="00", help="the lesson to open (default: %(default)s)")
+
+    refresh = command(_refresh, "execute lessons and store their outputs in them (for maintainers)", "03 04")
+    refresh.add_argument("lesson", nargs="*", help="the lessons (default: all)")
+    execution(refresh, parameters=False)
+    return parser
+
+
+def _given(pairs: Sequence[str]) -> dict[str, str]:
+    """The -p options as a mapping. Raises ValueError for one without `=`, and for a name given twice."""
+    given: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals):
+            raise ValueError(f"Option -p should be NAME=VALUE. Found {pair!r}.")
+        if name in given:
+            raise ValueError(f"Parameter `{name}` is given twice.")
+        given[name] = value
+    return given
+
+
+# ------------------------------------------------------------------------------------------------- commands
+
+
+def _lab(arguments: argparse.Namespace) -> int:
+    first = lessons.find(arguments.lesson).path.name
+    if arguments.in_place and arguments.folder:
+        raise ValueError("Give either DIR or --in-place: nothing is copied in place.")
+    folder = lessons.folder() if arguments.in_place else Path(arguments.folder or "invtutor-lessons")
+    if not arguments.in_place:
+        for name in lessons.copy_lessons(folder):
+            print(f"{folder / name} has changes of yours and stays as it is.")
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder.resolve()}"]
+    command.append(f"--LabApp.default_url=/lab/tree/{first}")
+    if arguments.no_browser or not _has_browser():
+        command.append("--no-browser")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")
+    if os.name == "posix":  # Ctrl-C is then Jupyter's alone
+        os.execv(command[0], command)
+    return subprocess.call(command)
+
+
+def _has_browser() -> bool:
+    """Whether a window can open here: on Linux that takes a display, whatever text browsers are installed."""
+    if sys.platform.startswith("linux") and not any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))):
+        return False
+    try:
+        return bool(webbrowser.get())
+    except webbrowser.Error:
+        return False
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    lesson = lessons.find(arguments.lesson)
+    out = arguments.out or Path("results") / lesson.name
+    given = _given(arguments.given)
+    result = lessons.execute(lesson, given, out=out, timeout=arguments.timeout, quiet=arguments.quiet)
+    print(lessons.summary(result))
+    print(f"Notebook{' and result.json' if result.record else ''} in {result.notebook.parent}")
+    return 0
+
+
+def _course(arguments: argparse.Namespace) -> int:
+    given = _given(arguments.given)
+    lessons.course(arguments.out, given, timeout=arguments.timeout, quiet=arguments.quiet)
+    return 0
+
+
+def _lessons(arguments: argparse.Namespace) -> int:
+    for lesson in lessons.lessons():
+        minutes = f"  ({lesson.minutes} minutes)" if lesson.minutes else ""
+        print(f"{lesson.name}  {lesson.title}{minutes}")
+        for parameter in lesson.parameters:
+            print(f"    {f'{parameter.name}: {parameter.type} = {parameter.default!r}':<34}  {parameter.help}".rstrip())
+    return 0
+
+
+def _link(arguments: argparse.Namespace) -> int:
+    print(*lessons.binder_link(arguments.repo, arguments.ref, lessons.find(arguments.lesson)), sep="\n")
+    return 0
+
+
+def _refresh(arguments: argparse.Namespace) -> int:
+    for lesson in [lessons.find(name) for name in arguments.lesson] or lessons.lessons():
+        lessons.refresh(lesson, timeout=arguments.timeout, quiet=arguments.quiet)
+        print(f"{lesson.name} refreshed")
+    return 0
+
+
+# ------------------------------------------------------------------------------------------------- doctor
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _imported(package: str) -> str:
+    importlib.import_module(package)
+    return _version(package)
+
+
+def _devices() -> str:
+    import torch
+
+    cards = [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
+    return ", ".join([f"cpu, {torch.get_num_threads()} threads", *cards])
+
+
+def _memory() -> str:
+    import psutil  # type: ignore[import-untyped]
+
+    memory = psutil.virtual_memory()
+    total, free = memory.total, memory.available
+    limit = Path("/sys/fs/cgroup/memory.max")  # a container's own limit, as on Binder
+    if limit.exists() and (text := limit.read_text().strip()).isdecimal():
+        total = min(total, int(text))
+        free = min(free, total - int(Path("/sys/fs/cgroup/memory.current").read_text()))
+    return f"{total / 2**30:.1f} GiB, {free / 2**30:.1f} GiB available"
+
+
+def _digits() -> str:
+    from invtutor.digits import cache_folder, load_digits
+
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        load_digits("auto")
+    folder = os.environ.get("INVTUTOR_DATA") or cache_folder()
+    return f"{said.getvalue().strip().removeprefix('Digits: ')}; kept in {folder}"
+
+
+_PACKAGES = ("jupyterlab", "ipykernel", "ipywidgets", "nbclient", "papermill")
+_ESSENTIAL: Mapping[str, Callable[[], str]] = {
+    "Python": lambda: f"{platform.python_version()} ({sys.executable})",
+    "torch": functools.partial(_imported, "torch"),
+    "device": _devices,
+    "digits": _digits,
+    "lessons": lambda: f"{len(lessons.lessons())} in {lessons.folder()}",
+    **{package: functools.partial(_imported, package) for package in _PACKAGES},
+}
+_OPTIONAL: Mapping[str, Callable[[], str]] = {
+    "torchvision": functools.partial(_imported, "torchvision"),
+    "memory": _memory,
+}
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    status = 0
+    for name, check in {**_ESSENTIAL, **_OPTIONAL}.items():
+        try:
+            found = check()
+        except Exception as error:  # a broken installation raises anything, and that is what we are here to report
+            found = f"FAILS: {type(error).__name__}: {' '.join(str(error).split())}"
+            status |= name in _ESSENTIAL
+        print(f"{name:<12} {found}")
+    return status

@@ -1,0 +1,453 @@
+"""Pictures. Every function draws into the Axes it is given, or into a new figure of its own, and returns the Axes.
+
+No pyplot and no global settings: a slider's callback may run in another thread than the cell that is drawing.
+Blue and orange come first, lines differ by dash and marker too, and up to five lines are labeled where they end.
+"""
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from itertools import cycle, islice
+from math import ceil, floor, isfinite, log10
+from statistics import fmean
+from typing import Any, cast
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import NullFormatter
+
+from invtutor.environments import Environment
+from invtutor.history import History
+
+__all__ = [
+    "COLORS",
+    "INKS",
+    "Screen",
+    "accuracy_curves",
+    "along_penalty",
+    "digits",
+    "histories",
+    "move_cursor",
+    "new_figure",
+    "png",
+    "points",
+    "recolor",
+]
+
+# Okabe and Ito's colors, told apart by color-blind readers, dark enough for text on white.
+COLORS = ("#0072B2", "#D55E00", "#00795A", "#A2457F", "#3D3D3D")
+DASHES = ("-", (0, (5, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (1, 1.2)), (0, (3, 1, 1, 1, 1, 1)))
+MARKERS = ("o", "s", "^", "D", "v")
+
+# The colors digits wear, with the word that captions use. Two classes take the first two, five the first five.
+INKS: Mapping[str, str] = {
+    "blue": "#55A4FF",
+    "orange": "#FF9A1F",
+    "yellow": "#F7EC59",
+    "pink": "#FF8AC4",
+    "white": "#FFFFFF",
+    "cyan": "#4FE3E3",
+    "violet": "#A07BFF",
+    "brown": "#B5834A",
+    "gray": "#8E979F",
+    "rust": "#D9513C",
+}
+
+METADATA: Any = {"Software": None}  # the bytes should not depend on the version of matplotlib
+SIDE = 14  # pixels of a digit
+DPI = 100
+SMALL, NORMAL = 9, 10  # font sizes in points
+FAINT, DIM = "#BBBBBB", "#666666"
+DIRECT = 5  # up to so many lines are labeled at their ends; more get a legend
+ACCURACIES = ("train p=", "validation p=", "test p=", "gray")  # names of history.GLOSSARY that are shown in %
+
+
+def new_figure(width: int = 900, height: int = 400) -> Figure:
+    """An empty figure of that many pixels, free of pyplot: `left, right = new_figure().subplots(1, 2)`."""
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file: the same bytes for the same picture."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=figure.dpi, metadata=METADATA)
+    return buffer.getvalue()
+
+
+class Screen:
+    """One figure, drawn again and again.
+
+    From the moment it has artists that matplotlib calls animated, all others are taken to stand still: they are drawn
+    once and kept, and a new picture costs no more than the animated artists. Without any, everything is drawn anew.
+    """
+
+    def __init__(self, figure: Figure):
+        self.figure = figure
+        self._still: Any = None
+
+    def png(self) -> bytes:
+        """The present picture as a PNG file: the same bytes for the same picture."""
+        moving = [artist for ax in self.figure.axes for artist in ax.get_children() if artist.get_animated()]
+        if self._still is None or not moving:
+            self._canvas = FigureCanvasAgg(self.figure)
+            self._canvas.draw()  # leaves out what is animated
+            self._still = self._canvas.copy_from_bbox(self.figure.bbox) if moving else None
+        else:
+            self._canvas.restore_region(self._still)
+        for artist in sorted(moving, key=lambda artist: artist.get_zorder()):
+            self.figure.draw_artist(artist)
+        buffer = BytesIO()
+        imsave(buffer, self._canvas.buffer_rgba(), format="png", metadata=METADATA, pil_kwargs={"compress_level": 3})
+        return buffer.getvalue()
+
+
+# Digits -------------------------------------------------------------------------------------------------------------
+
+
+def digits(environment: Environment, columns: int = 10, rows: int = 2, ax: Axes | None = None) -> Axes:
+    """The first samples of an environment, in rows. A frame marks those whose color is not their label's.
+
+    Colors are shown by `INKS`: blue for 0 and orange for 1, whatever the papers call the channels. A world without
+    color (`Environment.gray`) is shown white, its captions name the label alone.
+    """
+    _require("columns", columns >= 1, "at least 1", columns)
+    _require("rows", rows >= 1, "at least 1", rows)
+    narrow = columns > 8  # then "label 1 · orange" takes two lines
+    wide, high, separator = (16, 22, "\n") if narrow else (20, 20, " · ")
+    if ax is None:
+        ax = new_figure(900, round(900 * rows * high / (columns * wide)) + 10).subplots()
+    ax.set_axis_off()
+    ax.imshow(np.ones((rows * high, columns * wide, 3)), extent=(0, columns * wide, rows * high, 0))
+    for i in range(min(len(environment), columns * rows)):
+        left, top = i % columns * wide + (wide - SIDE) // 2, i // columns * high + 1
+        frame = Rectangle((left - 0.6, top - 0.6), SIDE + 1.2, SIDE + 1.2, fill=False, color="black", linewidth=2)
+        ax.add_patch(frame)
+        style: dict[str, Any] = {"ha": "center", "va": "baseline", "fontsize": SMALL, "gid": separator}
+        ax.text(left + SIDE / 2, top + high - 2, "", **style)  # the baseline of the last line: equal for every word
+    recolor(ax, environment)
+    return ax
+
+
+def recolor(ax: Axes, environment: Environment) -> None:
+    """Show another environment in Axes that `digits` made, without building them anew."""
+    count, names = len(ax.texts), list(INKS)
+    inputs = environment.inputs[:count].cpu().numpy()
+    gray = bool((inputs == inputs[:, :1]).all())
+    palette = np.array([[int(INKS[name][i : i + 2], 16) / 255 for i in (1, 3, 5)] for name in names])
+    inks = np.ones((1, 3)) if gray else palette[: inputs.shape[1]]
+    pictures = np.einsum("nchw,cr->nhwr", inputs[:, :1] if gray else inputs, inks).clip(0, 1)
+    wall = np.ones_like(ax.images[0].get_array())
+    labels, colors = environment.labels[:count].tolist(), environment.colors[:count].tolist()
+    for picture, label, color, frame, text in zip(pictures, labels, colors, ax.patches, ax.texts, strict=True):
+        conflict = not gray and label != color
+        left, top = (round(corner + 0.6) for corner in cast(Rectangle, frame).get_xy())
+        wall[top : top + SIDE, left : left + SIDE] = picture
+        frame.set_visible(conflict)
+        text.set_text(f"label {label}" if gray else f"label {label}{text.get_gid()}{names[color]}")
+        text.set_color("black" if conflict else DIM)
+    ax.images[0].set_data(wall)
+
+
+# Lines --------------------------------------------------------------------------------------------------------------
+
+
+def accuracy_curves(
+    curves: Mapping[str, Sequence[float]],
+    flip_rates: Sequence[float],
+    *,
+    train_rates: Sequence[float] = (),
+    ceiling: float | None = None,
+    chance: float = 0.5,
+    bands: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+    at: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Accuracy against flip rate. Accuracies and rates are given in [0, 1]; accuracies are shown in %.
+
+    curves: for each label one accuracy per flip rate. bands: (low, high) around some of them.
+    train_rates: marked by vertical lines. ceiling: the best invariant accuracy. at: where the cursor stands.
+    Raises ValueError for a curve with more or fewer points than there are flip rates.
+    """
+    _check_lengths("curves", curves, len(flip_rates))
+    ax = _tidy(ax)
+    ax.set(xlim=(0, 1), ylim=(0, 100), xlabel="flip rate pₑ: how often color and label disagree", ylabel="accuracy, %")
+    ax.set_xticks(np.linspace(0, 1, 11))
+    _level(ax, chance, "chance", FAINT)
+    if ceiling is not None:
+        _level(ax, ceiling, "best invariant", "black")
+    labeled = -1.0
+    for rate in sorted(train_rates):
+        ax.axvline(rate, color=FAINT, linewidth=1, zorder=1)
+        if rate - labeled > 0.06:  # else the words would overlap
+            _note(ax, "train", (rate, 100), (0, 2), ha="center", color=DIM)
+            labeled = rate
+    for style, (label, curve) in zip(_styles(len(curves)), curves.items(), strict=True):
+        percent = 100 * np.asarray(curve)
+        if bands and label in bands:
+            low, high = (100 * np.asarray(edge) for edge in bands[label])
+            ax.fill_between(flip_rates, low, high, color=style["color"], alpha=0.15, linewidth=0)
+        ax.plot(flip_rates, percent, label=label, gid="curve", **style)
+    _label_lines(ax)
+    if at is not None:
+        move_cursor(ax, at)
+    return ax
+
+
+def histories(
+    named: Mapping[str, History],
+    name: str | Sequence[str],
+    *,
+    log: bool = False,
+    switch: int | None = None,
+    ylabel: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """One metric, or several, over the steps of runs. Accuracies (by their names in history.GLOSSARY) are in %.
+
+    named: a label for each run. name: of the metrics. switch: the step at which annealing ends, marked.
+    Raises ValueError for a metric that a history has not.
+    """
+    names = [name] if isinstance(name, str) else list(name)
+    short = _short(names)
+    ax = _tidy(ax)
+    lines = [(run, metric) for run in named for metric in names]
+    for style, (run, metric) in zip(_styles(len(lines)), lines, strict=True):
+        label = run if len(names) == 1 else short[metric] if len(named) == 1 else f"{run}, {short[metric]}"
+        values = np.asarray(named[run].column(metric)) * _scale(metric)
+        seen = np.isfinite(values)
+        steps = np.asarray(named[run].column("step"))
+        ax.plot(steps[seen], values[seen], label=label, gid="curve", **style)
+    ax.set(xlabel="step", ylabel=_ylabel(names) if ylabel is None else ylabel)
+    _set_height(ax, names, log)
+    if switch is not None:
+        ax.axvline(switch, color=DIM, linewidth=1, linestyle=":", zorder=1)
+        top = ax.get_xaxis_transform()
+        _note(ax, "annealing ends", (switch, 1), (0, 2), xycoords=top, ha="center", color=DIM)
+    _label_lines(ax)
+    return ax
+
+
+def along_penalty(
+    weights: Sequence[float],
+    columns: Mapping[str, Sequence[float]],
+    *,
+    at: float | None = None,
+    log_y: bool = False,
+    ylabel: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Quantities against the penalty weight λ, on a logarithmic axis that has a true zero. NaN leaves a gap.
+
+    columns: for each label one value per weight; accuracies, by their names in history.GLOSSARY, are shown in %.
+    Raises ValueError for negative weights and for columns of another length.
+    """
+    _check_lengths("columns", columns, len(weights))
+    _require("weights", all(0 <= w < float("inf") for w in weights), "finite and at least 0", list(weights))
+    ax = _tidy(ax)
+    short = _short(list(columns))
+    order = np.argsort(weights)
+    x = np.asarray(weights, dtype=float)[order]
+    for style, marker, (label, values) in zip(_styles(len(columns)), cycle(MARKERS), columns.items(), strict=False):
+        y = np.asarray(values, dtype=float)[order] * _scale(label)
+        ax.plot(x, y, label=short[label], gid="curve", marker=marker, markersize=5, **style)
+    positive = [w for w in x.tolist() if w > 0] or [1.0]
+    first, last = floor(log10(min(positive))), ceil(log10(max(positive)))
+    ax.set_xscale("symlog", linthresh=10.0**first, linscale=0.8)
+    decades = range(first, last + 1, 1 + (last - first) // 7)
+    ax.set_xticks([0.0, *(10.0**d for d in decades)], ["0", *map(_decade, decades)])
+    ax.minorticks_off()
+    ax.set_xlim(-0.25 * 10.0**first, max(positive) * 1.6)
+    ax.set(xlabel="penalty weight λ", ylabel=ylabel or _ylabel(list(columns)))
+    _set_height(ax, list(columns), log_y)
+    _label_lines(ax)
+    if at is not None:
+        move_cursor(ax, at)
+    return ax
+
+
+def move_cursor(ax: Axes, at: float) -> list[Artist]:
+    """Put the cursor of `accuracy_curves` or `along_penalty` at another place on the x axis.
+
+    A vertical line, a dot on every curve and its value there; between two points the value is that of the drawn line.
+    Returns the cursor's artists, so that a `Screen` can be told that they move.
+    """
+    for artist in [*ax.lines, *ax.texts]:
+        if artist.get_gid() == "cursor":
+            artist.remove()
+    ax.axvline(at, color="black", linewidth=1.2, zorder=3, gid="cursor")
+    across, up = ax.xaxis.get_transform(), ax.yaxis.get_transform()
+    crossings = []
+    for line in _curves(ax):
+        x, y = (np.asarray(data, dtype=float) for data in line.get_data())
+        seen = np.isfinite(y) & ((y > 0) | (ax.get_yscale() != "log"))
+        if seen.any() and x[seen].min() <= at <= x[seen].max():
+            height = np.interp(across.transform([at]), across.transform(x[seen]), up.transform(y[seen]))
+            crossings.append((line, up.inverted().transform(height).item()))
+    for line, value in crossings:
+        ax.plot([at], [value], "o", color=line.get_color(), markersize=6, zorder=4, gid="cursor")
+    if len(crossings) > DIRECT:
+        crossings = []
+    unit = "%" in ax.get_ylabel()
+    left = ax.transAxes.inverted().transform(ax.transData.transform((at, ax.get_ylim()[0])))[0] > 0.5
+    for (line, value), shift in zip(crossings, _shifts(ax, [value for _, value in crossings]), strict=True):
+        _note(
+            ax,
+            f"{value:.1f}" if unit else f"{value:.3g}",
+            (at, value),
+            (-7 if left else 7, shift),
+            ha="right" if left else "left",
+            va="center",
+            color=line.get_color(),
+            fontweight="bold",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8},
+            zorder=5,
+            gid="cursor",
+        )
+    return [artist for artist in [*ax.lines, *ax.texts] if artist.get_gid() == "cursor"]
+
+
+def points(groups: Mapping[str, Sequence[float]], ylabel: str, ax: Axes | None = None) -> Axes:
+    """One dot per seed and a bar at the mean, group beside group. Values are shown as they are given."""
+    ax = _tidy(ax)
+    for place, (color, marker, values) in enumerate(zip(cycle(COLORS), cycle(MARKERS), groups.values(), strict=False)):
+        beside = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else np.zeros(len(values))
+        ax.plot(place + beside, values, linestyle="", marker=marker, markersize=6, color=color, alpha=0.75)
+        if len(values):
+            mean = fmean(values)
+            ax.plot([place - 0.22, place + 0.22], [mean, mean], color="black", linewidth=2)
+            _note(ax, f"{mean:.3g}", (place + 0.22, mean), (4, 0), va="center")
+    ax.set_xticks(range(len(groups)), list(groups))
+    ax.set(xlim=(-0.5, len(groups) - 0.5), ylabel=ylabel)
+    return ax
+
+
+# Shared -------------------------------------------------------------------------------------------------------------
+
+
+def _require(name: str, holds: bool, wish: str, found: object) -> None:
+    if not holds:
+        raise ValueError(f"Parameter `{name}` should be {wish}. Found {found!r}.")
+
+
+def _check_lengths(name: str, columns: Mapping[str, Sequence[float]], length: int) -> None:
+    for label, values in columns.items():
+        _require(name, len(values) == length, f"{length} values each", f"{len(values)} for {label}")
+
+
+def _scale(name: str) -> float:
+    return 100.0 if name.startswith(ACCURACIES) else 1.0
+
+
+def _short(names: Sequence[str]) -> dict[str, str]:
+    """Names without what they share: of test p=0.1 and test p=0.9 remain p=0.1 and p=0.9."""
+    kinds = {name.partition(" p=")[0] for name in names}
+    alike = len(names) > 1 and len(kinds) == 1 and all(" p=" in name for name in names)
+    return {name: "p=" + name.partition(" p=")[2] if alike else name for name in names}
+
+
+def _ylabel(names: Sequence[str]) -> str:
+    if not all(_scale(name) == _scale(names[0]) for name in names):
+        return ""
+    kinds = {name.partition(" p=")[0] for name in names}
+    kind = kinds.pop() if len(kinds) == 1 else ""
+    if names and _scale(names[0]) == 100:
+        return f"{kind} accuracy, %".strip()
+    return f"{kind}, nats" if kind.endswith("risk") else kind
+
+
+def _set_height(ax: Axes, names: Sequence[str], log: bool) -> None:
+    """Accuracies fill 0 to 100 %, always; a logarithmic axis spans whole decades, named without mathtext (slow)."""
+    if log:
+        data = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in _curves(ax)] or [np.ones(1)])
+        data = data[np.isfinite(data) & (data > 0)]
+        low, high = (floor(log10(data.min())), ceil(log10(data.max()))) if len(data) else (0, 1)
+        ax.set_yscale("log")
+        ax.set_ylim(10.0**low, 10.0 ** max(high, low + 1))
+        ax.yaxis.set_major_formatter(lambda value, _: _decade(round(log10(value))))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    elif names and all(_scale(name) == 100 for name in names):
+        ax.set_ylim(0, 100)
+
+
+def _decade(power: int) -> str:
+    if 0 <= power <= 1:
+        return str(10**power)
+    return "10" + str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def _styles(count: int) -> list[dict[str, Any]]:
+    dashes = (DASHES[i // len(COLORS) % len(DASHES)] if count > len(COLORS) else DASHES[i] for i in range(count))
+    pairs = zip(islice(cycle(COLORS), count), dashes, strict=True)
+    return [{"color": color, "linestyle": dash, "linewidth": 2, "zorder": 2.5} for color, dash in pairs]
+
+
+def _tidy(ax: Axes | None) -> Axes:
+    ax = ax or new_figure().subplots()
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="y", color="#EEEEEE")
+    ax.set_axisbelow(True)
+    ax.tick_params(labelsize=SMALL, colors="#333333")
+    ax.xaxis.label.set_fontsize(NORMAL)
+    ax.yaxis.label.set_fontsize(NORMAL)
+    return ax
+
+
+def _level(ax: Axes, accuracy: float, words: str, color: str) -> None:
+    """A horizontal line with its name above its right end, where curves that trust color have fallen far below."""
+    ax.axhline(100 * accuracy, color=color, linewidth=1.2, linestyle=":", zorder=2)
+    _note(ax, f"{words} {100 * accuracy:.3g} %", (1, 100 * accuracy), (-4, 4), ha="right", color=DIM)
+
+
+def _note(ax: Axes, words: str, at: tuple[float, float], offset: tuple[float, float], **style: Any) -> None:
+    """Text that stands some points away from a place in the data, inside the axes or out."""
+    style.setdefault("fontsize", SMALL)
+    ax.annotate(words, at, offset, textcoords="offset points", annotation_clip=False, **style)
+
+
+def _curves(ax: Axes) -> list[Line2D]:
+    return [line for line in ax.lines if line.get_gid() == "curve"]
+
+
+def _label_lines(ax: Axes) -> None:
+    lines = [line for line in _curves(ax) if np.isfinite(np.asarray(line.get_ydata(), dtype=float)).any()]
+    if len(lines) > DIRECT:
+        ax.legend(fontsize=SMALL, frameon=False)
+        return
+    if len(lines) == 1 and not str(lines[0].get_label()):
+        return
+    ends = []
+    for line in lines:
+        x, y = (np.asarray(data, dtype=float) for data in line.get_data())
+        seen = np.flatnonzero(np.isfinite(y) & ((y > 0) | (ax.get_yscale() != "log")))
+        ends.append((x[seen[-1]], y[seen[-1]]) if len(seen) else (x[-1], ax.get_ylim()[0]))
+    for line, end, shift in zip(lines, ends, _shifts(ax, [y for _, y in ends]), strict=True):
+        _note(ax, str(line.get_label()), end, (7, shift), va="center", color=line.get_color(), fontsize=NORMAL)
+
+
+def _shifts(ax: Axes, values: Sequence[float]) -> list[float]:
+    """How far, in points, the text at each value must move up so that no two texts overlap.
+
+    The nearest places that keep a line's height between them: isotonic regression, by pooling adjacent violators.
+    """
+    if not values:
+        return []
+    pixels = ax.transData.transform([(ax.get_xlim()[1], value) for value in values])[:, 1] * 72 / DPI
+    gap = 1.3 * NORMAL
+    order = np.argsort(pixels, kind="stable")
+    blocks: list[list[float]] = []
+    for rank, index in enumerate(order):
+        blocks.append([pixels[index] - rank * gap])
+        while len(blocks) > 1 and fmean(blocks[-2]) > fmean(blocks[-1]):
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    placed = [fmean(block) for block in blocks for _ in block]
+    shifts = [0.0] * len(values)
+    for rank, index in enumerate(order):
+        shifts[index] = placed[rank] + rank * gap - pixels[index]
+    return shifts if all(map(isfinite, shifts)) else [0.0] * len(values)

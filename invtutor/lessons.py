@@ -1,0 +1,539 @@
+"""The lessons as programs: find them, check what they are given, execute them headless, keep what they found.
+
+papermill reads and injects the parameters, nbclient executes; both are imported only when a lesson is.
+"""
+
+import ast
+import asyncio
+import copy
+import difflib
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from invtutor.recipes import PROFILES, Recipe, find_device
+
+__all__ = ["Lesson", "LessonError", "Parameter", "Result", "binder_link", "copy_lessons", "course", "execute", "find"]
+__all__ += ["folder", "lessons", "refresh", "resolve", "summary"]
+
+TIMEOUT = 1800.0
+"""Seconds a lesson may take, unless said otherwise."""
+
+_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+class LessonError(RuntimeError):
+    """A lesson did not run to its end; the message is one line that names the lesson and the cell."""
+
+
+class Parameter(NamedTuple):
+    """One line of a lesson's parameters cell: ``name: type = default  # help``."""
+
+    name: str
+    type: str
+    default: Any
+    help: str
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A notebook of the course; `minutes` is None where its first cell does not say ``**Time:** 25 minutes``."""
+
+    name: str
+    path: Path
+    title: str
+    minutes: int | None
+    parameters: tuple[Parameter, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a lesson left: its executed notebook and the content of its result.json (empty if it writes none)."""
+
+    lesson: str
+    notebook: Path
+    seconds: float
+    record: Mapping[str, Any]
+
+
+# ------------------------------------------------------------------------------------------------- finding
+
+
+def folder() -> Path:
+    """Where the lessons lie: inside an installed package, else beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "notebooks"
+    return installed if installed.is_dir() else package.parent / "notebooks"
+
+
+def lessons() -> list[Lesson]:
+    """The lessons in the order of the course."""
+    return [_inspect(path) for path in _paths()]
+
+
+def find(name: str | Path) -> Lesson:
+    """A lesson by its number (``3`` or ``03``), its name, its file name, or the path of any notebook.
+
+    Raises ValueError, with the names of all lessons, when there is none.
+    """
+    text = str(name)
+    for path in _paths():
+        if text in (path.name, path.stem) or (text.isdecimal() and int(text) == int(path.stem[:2])):
+            return _inspect(path)
+    if text.endswith(".ipynb") and Path(text).is_file():
+        return _inspect(Path(text).resolve())
+    names = ", ".join(path.stem for path in _paths()) or f"none in {folder()}"
+    raise ValueError(f"There is no lesson {text!r}. The lessons are: {names}.")
+
+
+def _paths() -> list[Path]:
+    return sorted(folder().glob("[0-9][0-9]_*.ipynb"))
+
+
+def _inspect(path: Path) -> Lesson:
+    import nbformat
+    from papermill import inspect_notebook
+
+    texts = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+    heading = re.search(r"^#+ +(.+)$", "\n".join(texts), re.MULTILINE)
+    minutes = re.search(r"\*\*Time:?\*\*:? *(\d+)", texts[0]) if texts else None
+    parameters = []
+    for found in inspect_notebook(str(path)).values():
+        default = ast.literal_eval(found["default"])
+        declared = found["inferred_type_name"].split("[")[0].strip()
+        kind = declared if declared in _KINDS else type(default).__name__
+        parameters.append(Parameter(found["name"], kind, default, found["help"]))
+    title = heading[1].strip() if heading else path.stem
+    return Lesson(path.stem, path, title, int(minutes[1]) if minutes else None, tuple(parameters))
+
+
+# ------------------------------------------------------------------------------------------------- parameters
+
+_KINDS: dict[str, tuple[type, str]] = {
+    "int": (int, "a whole number"),
+    "float": (float, "a finite number"),
+    "bool": (bool, "True or False"),
+    "str": (str, "a text"),
+    "list": (list, "a list"),
+}
+
+_SHARE = (lambda value: 0 <= value <= 1, "in [0, 1]")
+
+LIMITS: dict[str, tuple[Callable[[Any], object], str]] = {
+    "profile": (lambda value: value in ("auto", *PROFILES), f"one of auto, {', '.join(PROFILES)}"),
+    "device": (find_device, "a device of torch"),
+    "flip_rates": (lambda value: len(value) >= 2, "a list of at least two chances, one per environment"),
+    "flip_rate": _SHARE,
+    "threshold": _SHARE,
+    "seeds": (lambda value: 1 <= value <= 100, "in [1, 100]"),
+}
+"""What parameters of lessons may be, beside the ranges of a `Recipe`'s fields: name -> (whether it holds, in words)."""
+
+
+def resolve(lesson: Lesson, given: Mapping[str, object]) -> dict[str, Any]:
+    """The given parameters as values of the lesson's declared types.
+
+    given: values, or the texts of a command line (``"1e3"``, ``"0.1,0.2"``). Raises ValueError, one line, for a name
+    that the lesson does not declare, a value of another type, or a value out of range.
+    """
+    declared = {parameter.name: parameter for parameter in lesson.parameters}
+    for name in given:
+        if name not in declared:
+            raise ValueError(_unknown(name, declared, f"Lesson {lesson.name}"))
+    return {name: _value(declared[name], value) for name, value in given.items()}
+
+
+def _unknown(name: str, known: Iterable[str], owner: str) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean `{close[0]}`?" if close else f"it has: {', '.join(known) or 'none'}."
+    return f"{owner} has no parameter `{name}`; {hint}"
+
+
+def _value(parameter: Parameter, given: object) -> Any:
+    kind, wish = _KINDS[parameter.type]
+    try:
+        text = isinstance(given, str) and kind is not str
+        value = _cast(kind, _parse(kind, str(given)) if text else given, parameter.default)
+    except (TypeError, ValueError, SyntaxError, OverflowError, RecursionError, MemoryError):
+        example = f" such as {parameter.default}" if kind is list else ""
+        raise ValueError(f"Parameter `{parameter.name}` should be {wish}{example}. Found {given!r}.") from None
+    if value != parameter.default:  # a lesson may mean something by a default that no run would take
+        _check(parameter.name, value)
+    return value
+
+
+def _parse(kind: type, text: str) -> object:
+    return ast.literal_eval(text.strip().title() if kind is bool else text.strip())
+
+
+def _cast(kind: type, value: Any, default: Any) -> Any:
+    """value as kind, items of a list as those of the default; TypeError where that would guess or lose something."""
+    if kind is list and isinstance(value, list | tuple):
+        return [_cast(type(default[0]), item, default[0]) if default else item for item in value]
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
+        raise TypeError
+    return value
+
+
+def _check(name: str, value: Any) -> None:
+    if name in LIMITS and not LIMITS[name][0](value):
+        raise ValueError(f"Parameter `{name}` should be {LIMITS[name][1]}. Found {value!r}.")
+    if name == "penalty_weight" or name in {field.name for field in fields(Recipe)}:
+        Recipe.profile("quick", "irmv1", **{name: value})  # a recipe itself refuses what its fields cannot be
+
+
+# ------------------------------------------------------------------------------------------------- executing
+
+
+def execute(
+    lesson: Lesson, given: Mapping[str, object], *, out: str | Path, timeout: float = TIMEOUT, quiet: bool = False
+) -> Result:
+    """Run a lesson headless and leave ``<lesson>.ipynb`` and its ``result.json`` in `out`, whole or not at all.
+
+    given: parameters as for `resolve`. timeout: seconds for the whole lesson. quiet: no progress bar on stderr.
+    The lesson's `out_dir`, if it has one, is filled in here. Raises ValueError before anything runs for wrong
+    parameters or an `out` that cannot be used, and LessonError when the lesson fails; then an older result stays
+    and the notebook as far as it came is ``<lesson>.failed.ipynb``.
+    """
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
+
+    values = resolve(lesson, given)
+    writes = any(parameter.name == "out_dir" for parameter in lesson.parameters)
+    if "out_dir" in values:
+        raise ValueError("Parameter `out_dir` should be left out here: the runner fills it in. Say where with `out`.")
+    if not timeout > 0:
+        raise ValueError(f"Parameter `timeout` should be above 0 seconds. Found {timeout}.")
+    with _scratch(lesson, Path(out)) as (out, scratch):
+        notebook = load_notebook_node(str(lesson.path))
+        values |= {"out_dir": str(scratch)} if writes else {}
+        if values:
+            notebook = parameterize_notebook(notebook, values, kernel_name="python3", language="python")
+        started = time.perf_counter()
+        try:
+            _run(notebook, lesson, timeout, quiet)
+            record = _record(lesson, scratch, out) if writes else {}
+        except LessonError as error:
+            failed = out / f"{lesson.name}.failed.ipynb"
+            _write(failed, _text(notebook).replace(str(scratch), str(out)))
+            raise LessonError(f"{error} (see {failed})") from None
+        seconds = time.perf_counter() - started
+        target = out / f"{lesson.name}.ipynb"
+        _write(target, _text(notebook).replace(str(scratch), str(out)))
+        if writes:
+            _write(out / "result.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        (out / f"{lesson.name}.failed.ipynb").unlink(missing_ok=True)
+    return Result(lesson.name, target, seconds, record)
+
+
+@contextmanager
+def _scratch(lesson: Lesson, out: Path) -> Iterator[tuple[Path, Path]]:
+    """`out`, made if need be, and a folder in it that goes away again."""
+    out = out.resolve()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".running-", dir=out))
+    except OSError as error:
+        raise ValueError(f"Cannot write results into {out}: {error.strerror}.") from None
+    try:
+        result = out / "result.json"
+        if result.exists() and _load(result).get("lesson") != lesson.name:
+            raise ValueError(f"{result} is not a result of lesson {lesson.name}; choose another folder.")
+        yield out, scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _record(lesson: Lesson, scratch: Path, out: Path) -> dict[str, Any]:
+    record = _load(scratch / "result.json")
+    if record.get("lesson") != lesson.name:
+        raise LessonError(f"{lesson.name}: ran to its end but left no result.json of its own")
+    if "out_dir" in record.get("parameters", {}):
+        record["parameters"]["out_dir"] = str(out)
+    return record
+
+
+def _text(notebook: Any) -> str:
+    """The notebook as JSON, without what only a live session or papermill can use."""
+    import nbformat
+
+    for part in (notebook, *notebook.cells):
+        for key in ("widgets", "papermill"):
+            part.metadata.pop(key, None)
+        if not part.metadata.get("tags", True):  # papermill gives every cell a list of tags
+            del part.metadata["tags"]
+    for cell in notebook.cells:
+        if cell.cell_type == "code":  # a view without its widget's state shows only an error
+            cell.outputs = [output for output in cell.outputs if _VIEW not in output.get("data", {})]
+    return str(nbformat.writes(notebook)) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file so that nobody ever sees half of it."""
+    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        scratch.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _run(notebook: Any, lesson: Lesson, timeout: float, quiet: bool) -> None:
+    """Execute the notebook in place, in its own folder, by a kernel of this very Python; LessonError if it fails."""
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+    from tqdm import tqdm
+
+    # Sockets are files in a folder of this run alone: parallel runs on TCP race for ports. Their paths must be short.
+    short = "/tmp" if os.name == "posix" and os.access("/tmp", os.W_OK) else None
+    count = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
+    line = ""
+
+    def at_start(cell: Any, cell_index: int) -> None:
+        nonlocal line
+        line = cell.source.strip().splitlines()[0]
+
+    def at_end(cell: Any, cell_index: int, execute_reply: Any) -> None:
+        bar.update()
+        for state in client.widget_state.values():
+            for output in state.get("outputs", ()):
+                if output["output_type"] == "error":  # the kernel takes a cell as done whose widget shows a traceback
+                    raise LessonError(f"in a widget, {output['ename']}: {output['evalue']}")
+
+    with (
+        tempfile.TemporaryDirectory(prefix="inv", dir=short, ignore_cleanup_errors=True) as sockets,
+        tqdm(total=count, desc=lesson.name, unit="cell", disable=quiet, leave=False) as bar,
+    ):
+        files = {"transport": "ipc", "ip": f"{sockets}/k"} if os.name == "posix" else {}
+        native = KernelSpecManager(kernel_dirs=[])  # no installed kernelspec, which may be another Python
+        manager = AsyncKernelManager(
+            kernel_name="python3", kernel_spec_manager=native, connection_file=f"{sockets}/kernel.json", **files
+        )
+        client = NotebookClient(
+            notebook,
+            km=manager,
+            timeout=None,
+            iopub_timeout=60,
+            record_timing=False,
+            resources={"metadata": {"path": str(lesson.path.parent)}},
+            on_cell_execute=at_start,
+            on_cell_executed=at_end,
+        )
+        try:
+            _drive(client, timeout)
+        except CellExecutionError as error:
+            cause = f"{error.ename}: {error.evalue}"
+        except DeadKernelError:
+            cause = "the kernel died, perhaps for want of memory"
+        except (TimeoutError, RuntimeError) as error:
+            cause = str(error)
+        else:
+            return
+        where = f"cell [{client.code_cells_executed}] `{line}`" if line else "before the first cell"
+        raise LessonError(f"{lesson.name}: {where}: {cause.strip().splitlines()[0]}")
+
+
+def _drive(client: Any, timeout: float) -> None:
+    """Run nbclient to its end, to the time limit, or to Ctrl-C, and see the kernel off in any case.
+
+    In a thread with its own event loop: so it works under a running loop too, and nbclient cannot take over Ctrl-C.
+    """
+    interrupted = threading.Event()
+    deadline = time.monotonic() + timeout
+
+    async def drive() -> None:
+        run = asyncio.ensure_future(client.async_execute(cleanup_kc=True))
+        while not run.done() and not interrupted.is_set() and time.monotonic() < deadline:
+            await asyncio.wait({run}, timeout=0.1)
+        if run.done():
+            return run.result()
+        client.shutdown_kernel = "immediate"
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+        if client.km and await client.km.is_alive():  # nbclient forgets a kernel that was still starting
+            await client.km.shutdown_kernel(now=True)
+        raise TimeoutError(f"stopped at the time limit of {timeout:g} s for the lesson")
+
+    with ThreadPoolExecutor(1) as thread:
+        future = thread.submit(lambda: asyncio.run(drive()))
+        try:
+            future.result()
+        except KeyboardInterrupt:
+            interrupted.set()
+            raise
+
+
+# ------------------------------------------------------------------------------------------------- the whole course
+
+
+def course(
+    out: str | Path, given: Mapping[str, object], *, timeout: float = TIMEOUT, quiet: bool = False
+) -> list[Result]:
+    """Execute every lesson, each into its folder of `out`; print a line per lesson and a table of methods × accuracy.
+
+    given: each parameter goes to the lessons that have it. A lesson that fails is told of and the rest goes on; at the
+    end LessonError names those that failed. Raises ValueError before anything runs when no lesson has a parameter, or
+    a lesson refuses its value. Returns the results; the table is made of their ``metrics["table"]``,
+    method -> column -> accuracy as a share, where later lessons win.
+    """
+    every = lessons()
+    known = dict.fromkeys(parameter.name for lesson in every for parameter in lesson.parameters)
+    for name in given:
+        if name not in known:
+            raise ValueError(_unknown(name, known, "The course"))
+    own = {lesson.name: {p.name: given[p.name] for p in lesson.parameters if p.name in given} for lesson in every}
+    for lesson in every:
+        resolve(lesson, own[lesson.name])
+    results, failed = [], []
+    table: dict[str, dict[str, Any]] = {}
+    for lesson in every:
+        try:
+            result = execute(lesson, own[lesson.name], out=Path(out) / lesson.name, timeout=timeout, quiet=quiet)
+        except LessonError as error:
+            failed.append(lesson.name)
+            print(f"{lesson.name:<18} FAILED  {error}", flush=True)
+            continue
+        print(summary(result), flush=True)
+        for method, row in result.record.get("metrics", {}).get("table", {}).items():
+            table.setdefault(method, {}).update(row)
+        results.append(result)
+    if table:
+        print("\n" + _layout(table))
+    if failed:
+        raise LessonError(f"{len(failed)} of {len(every)} lessons failed: {', '.join(failed)}")
+    return results
+
+
+def summary(result: Result) -> str:
+    """One line: the lesson, its seconds, its peak memory and its headline figure."""
+    memory = f"{result.record['peak_memory_mb']:6.0f} MB" if "peak_memory_mb" in result.record else ""
+    line = f"{result.lesson:<18} {result.seconds:6.1f} s {memory:>9}  {result.record.get('headline', '')}"
+    return line.rstrip()
+
+
+def _layout(table: Mapping[str, Mapping[str, Any]]) -> str:
+    """Methods × columns in percent, aligned; numbers are shares, texts stand as they are."""
+    columns = list(dict.fromkeys(column for row in table.values() for column in row))
+    rows = [["accuracy, %", *columns]]
+    for method, row in table.items():
+        cells = [row.get(column, "–") for column in columns]
+        rows.append([method, *(cell if isinstance(cell, str) else f"{100 * cell:.1f}" for cell in cells)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+        for row in rows
+    )
+
+
+# ------------------------------------------------------------------------------------------------- for maintainers
+
+
+def refresh(lesson: Lesson, *, timeout: float = TIMEOUT, quiet: bool = False) -> None:
+    """Execute a lesson in the quick profile on MNIST and store the outputs in the lesson itself.
+
+    Sources, cell ids and metadata stay as they are; progress bars, widgets and whatever else only a live session can
+    show are left out. Raises LessonError when the lesson fails, or when an output names a folder of this machine.
+    """
+    import nbformat
+
+    notebook = nbformat.read(lesson.path, as_version=4)
+    metadata = copy.deepcopy(notebook.metadata)
+    setting = {"profile": "quick", "source": "mnist"}
+    chosen = "\n".join(f"{p.name} = {setting[p.name]!r}" for p in lesson.parameters if p.name in setting)
+    tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])][:1]
+    sources = [cell.source for cell in tagged]
+    for cell in tagged:  # in the cell itself, so that execution counts are those of the lesson as it stands
+        cell.source += "\n" + chosen
+    _run(notebook, lesson, timeout, quiet)
+    for cell, source in zip(tagged, sources, strict=True):
+        cell.source = source
+    notebook.metadata = metadata
+    private = [str(Path.home()), str(folder().parent.resolve()), sys.prefix, tempfile.gettempdir()]
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            text = "".join(_said(output) for output in cell.outputs)
+            if shown := [path for path in private if len(path) > 1 and path + os.sep in text]:
+                where = f"{lesson.name}: cell [{cell.execution_count}]"
+                raise LessonError(f"{where} shows a folder of this machine, {shown[0]}")
+    _write(lesson.path, _text(notebook))
+
+
+def _said(output: Any) -> str:
+    """The texts of an output, without its pictures."""
+    texts = {kind: data for kind, data in output.get("data", {}).items() if kind.startswith("text/")}
+    return json.dumps([output.get("text"), output.get("traceback"), texts], ensure_ascii=False)
+
+
+# ------------------------------------------------------------------------------------------------- for students
+
+
+def copy_lessons(target: str | Path) -> list[str]:
+    """Copy the lessons into a folder and return the names of those left alone because the student changed them.
+
+    What was copied is remembered by its SHA-256 in ``.invtutor.json`` there, so that an older copy which nobody touched
+    is brought up to date. Raises ValueError when the folder cannot be written.
+    """
+    target = Path(target)
+    manifest, kept = target / ".invtutor.json", []
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        shipped = _load(manifest)
+        for path in _paths():
+            text, copied = path.read_text(encoding="utf-8"), target / path.name
+            there = _sum(copied.read_text(encoding="utf-8", errors="replace")) if copied.exists() else None
+            if there in (None, _sum(text), shipped.get(path.name)):
+                shipped[path.name] = _sum(text)
+                if there != _sum(text):
+                    _write(copied, text)
+            else:
+                kept.append(path.name)
+        _write(manifest, json.dumps(shipped, indent=1) + "\n")
+    except OSError as error:
+        raise ValueError(f"Cannot copy the lessons into {target}: {error.strerror}.") from None
+    return kept
+
+
+def _sum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def binder_link(repo: str, ref: str, lesson: Lesson) -> tuple[str, str]:
+    """The address that opens a lesson on mybinder.org, and its badge in Markdown.
+
+    repo: ``OWNER/REPO`` on GitHub. ref: a tag, branch or commit. Raises ValueError for anything else.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+", repo):
+        raise ValueError(f"Parameter `repo` should be OWNER/REPO on GitHub. Found {repo!r}.")
+    if not ref or re.search(r"\s", ref):
+        raise ValueError(f"Parameter `ref` should be a tag, a branch or a commit. Found {ref!r}.")
+    path = quote(f"lab/tree/notebooks/{lesson.path.name}", safe="")
+    url = f"https://mybinder.org/v2/gh/{repo}/{quote(ref, safe='')}?urlpath={path}"
+    return url, f"[![Binder](https://mybinder.org/badge_logo.svg)]({url})"

@@ -1,0 +1,179 @@
+"""What the cells of a lesson call: begin, show, picture, claim, finish.
+
+A lesson is an ordinary notebook, run by a student, by nbval and by papermill alike. This module gives the three the
+same
+path: one line that says what is used, claims that are judged where they can be, one result at the end.
+"""
+
+import base64
+import inspect
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from IPython.display import Markdown, display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from invtutor import figures
+from invtutor.digits import Digits, load_digits
+from invtutor.history import Spread, spread, write_atomically
+from invtutor.recipes import PROFILES, Recipe, Run, find_device, run
+
+__all__ = ["STANDARD", "Lesson", "begin", "peak_memory", "picture", "show"]
+
+STANDARD: Mapping[str, object] = {"flip_rates": [0.1, 0.2], "label_noise": 0.25, "penalty_weight": 1e4}
+"""The setting that the prose speaks of. Claims are judged in it alone; each parameters cell starts from it."""
+
+SEEDS = {"smoke": 2, "quick": 3, "paper": 10}
+
+
+def show(*objects: object) -> None:
+    """Display the library's own source of classes and functions, so that text and library cannot part."""
+    for thing in objects:
+        display(Markdown(f"```python\n{inspect.getsource(thing).rstrip()}\n```"))  # type: ignore[arg-type]
+
+
+def picture(drawing: Figure | Axes, alt: str) -> None:
+    """Display a figure as PNG with the text that stands for it where it cannot be seen."""
+    figure = drawing.figure if isinstance(drawing, Axes) else drawing
+    data = base64.b64encode(figures.png(figure)).decode()  # type: ignore[arg-type]
+    display({"image/png": data, "text/plain": alt}, metadata={"image/png": {"alt": alt}}, raw=True)
+
+
+def peak_memory() -> float:
+    """The most memory that this process has held so far, in MB of 10⁶ bytes; NaN where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("nan")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6  # macOS counts bytes, Linux KiB
+
+
+class Lesson:
+    """A lesson under way, made by `begin`.
+
+    profile, seed, device, digits: as resolved. seeds: how many seeds this profile affords.
+    """
+
+    def __init__(self, name: str, profile: str, seed: int, device: str, digits: Digits, parameters: dict[str, Any]):
+        self.name, self.profile, self.seed, self.device, self.digits = name, profile, seed, device, digits
+        self.parameters = parameters
+        self.seeds = SEEDS[profile]
+        self.claims: list[dict[str, Any]] = []
+        self._start = time.perf_counter()
+
+    @cached_property
+    def unjudged(self) -> str:
+        """Why claims are only shown in this run; empty where they are judged."""
+        if self.profile == "smoke":
+            return "the smoke profile trains too little"
+        other = [k for k, v in STANDARD.items() if k in self.parameters and self.parameters[k] != v]
+        return f"{', '.join(other)} is not the lesson's own" if other else ""
+
+    def recipe(self, method: str, **changes: Any) -> Recipe:
+        """The profile's recipe for a method, in this lesson's world; changes as for `Recipe.profile`."""
+        world = {k: self.parameters[k] for k in ("flip_rates", "label_noise") if k in self.parameters}
+        return Recipe.profile(
+            self.profile,
+            method,
+            **{"source": self.digits.source, "device": self.device, "seed": self.seed} | world | changes,
+        )
+
+    def train(self, recipe: Recipe, seeds: int | None = None) -> list[Run]:
+        """Run a recipe for this lesson's number of seeds (or another), with a progress bar for each."""
+        return [run(recipe.but(seed=recipe.seed + i), digits=self.digits) for i in range(seeds or self.seeds)]
+
+    def claim(self, statement: str, values: float | Sequence[float], low: float, high: float) -> Spread:
+        """Hold a statement of the prose against its measurement: the mean over seeds must lie in [low, high].
+
+        values: one number per seed. Raises AssertionError where it does not; in a setting that the prose does not
+        speak of, the numbers are shown and not judged.
+        """
+        measured = spread([values] if isinstance(values, int | float) else list(values))
+        holds = low <= measured.mean <= high
+        numbers = f"{measured.mean:.3f} ± {measured.std:.3f} over {measured.count} seed{'s' * (measured.count > 1)}"
+        band = f"[{low:g}, {high:g}]"
+        verdict = "not judged" if self.unjudged else "holds" if holds else "FAILS"
+        self.claims.append({"statement": statement, "mean": measured.mean, "band": [low, high], "verdict": verdict})
+        if self.unjudged:
+            print(f"– {statement}: {numbers} (expected in {band}; not judged: {self.unjudged})")
+            return measured
+        if not holds:
+            raise AssertionError(f"{statement}: {numbers} lies outside {band}")
+        print(f"✓ {statement}: {numbers}, in {band}")
+        return measured
+
+    def finish(
+        self, headline: str, *, table: Mapping[str, Mapping[str, float]] | None = None, **metrics: float
+    ) -> None:
+        """Close the lesson: say what it cost, show the result to tools, and write `result.json` where `out_dir` asks.
+
+        headline: the lesson's one figure in words. table: {method: {"p=0.1": accuracy, …}} for the course's closing
+        table.
+        """
+        seconds = time.perf_counter() - self._start
+        result = {
+            "lesson": self.name,
+            "parameters": self.parameters,
+            "profile": self.profile,
+            "seed": self.seed,
+            "seeds": self.seeds,
+            "digits": self.digits.source,
+            "device": device_name(self.device),
+            "headline": headline,
+            "metrics": {**metrics, "table": {k: dict(v) for k, v in (table or {}).items()}},
+            "claims": self.claims,
+            "seconds": round(seconds, 2),
+            "peak_memory_mb": round(peak_memory(), 1),
+            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "versions": {
+                "invtutor": version("invtutor"),
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+            },
+        }
+        judged = sum(claim["verdict"] == "holds" for claim in self.claims)
+        text = f"{headline} · {judged} of {len(self.claims)} claims judged, all hold"
+        text += f" · {seconds:.0f} s, peak memory {result['peak_memory_mb']:.0f} MB"
+        display({"application/vnd.invtutor.result+json": result, "text/plain": text}, raw=True)
+        if out_dir := self.parameters.get("out_dir"):
+            Path(out_dir).mkdir(parents=True, exist_ok=True)
+            write_atomically(Path(out_dir) / "result.json", json.dumps(result, indent=2) + "\n")
+
+
+def device_name(device: str) -> str:
+    """`cpu, 2 threads`, or the GPU's name."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu, {torch.get_num_threads()} threads"
+
+
+def begin(name: str, **parameters: Any) -> Lesson:
+    """Open a lesson with the values of its parameters cell, load the digits, and print one line that says what is used.
+
+    profile `auto` is the environment variable INVTUTOR_PROFILE, else quick. Raises ValueError, naming the parameter,
+    for values outside their range.
+    """
+    profile = parameters.get("profile", "auto")
+    if profile == "auto":
+        profile = os.environ.get("INVTUTOR_PROFILE") or "quick"
+    if profile not in PROFILES:
+        raise ValueError(f"Parameter `profile` should be one of auto, {', '.join(PROFILES)}. Found {profile!r}.")
+    seed = parameters.get("seed", 0)
+    device = str(find_device(parameters.get("device", "auto")))
+    digits = load_digits(parameters.get("source", "auto"), quiet=True)
+    lesson = Lesson(name, profile, seed, device, digits, dict(parameters))
+    lesson.recipe("irmv1", **{k: v for k, v in parameters.items() if k == "penalty_weight"})  # refuses bad values now
+    print(f"digits: {digits} · profile: {profile}, {lesson.seeds} seeds from {seed} · device: {device_name(device)}")
+    return lesson

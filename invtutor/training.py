@@ -1,0 +1,116 @@
+"""The loop. It knows optimizers, batches and schedules, and nothing about any method."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+
+import torch
+from tqdm import tqdm
+
+from invtutor.algorithms.algorithm import Algorithm, Metrics
+from invtutor.environments import Environment
+from invtutor.history import History
+
+__all__ = ["Schedule", "cosine", "fit", "step_at", "training"]
+
+Schedule = Callable[[int], float]
+
+
+def step_at(step: int, before: float, after: float) -> Schedule:
+    """`before` until `step`, then `after`: the annealing of the IRM and REx code."""
+    return lambda now: before if now < step else after
+
+
+def cosine(start: float, first: int, last: int) -> Schedule:
+    """`start` until step `first`, then down to 0 at `last`, along half a cosine."""
+
+    def rate(now: int) -> float:
+        share = min(max(now - first, 0) / max(last - first, 1), 1.0)
+        return 0.5 * start * (1.0 + math.cos(math.pi * share))
+
+    return rate
+
+
+def training(
+    algorithm: Algorithm,
+    optimizer: torch.optim.Optimizer,
+    environments: Sequence[Environment],
+    *,
+    batch_size: int | None = None,
+    schedules: Mapping[str, Schedule] | None = None,
+    generator: torch.Generator | None = None,
+) -> Iterator[Metrics]:
+    """Take one optimizer step each time the next metrics are asked for, without end.
+
+    batch_size: samples drawn from each environment at each step; None is the papers' full batch.
+    schedules: functions of the step, by name: `learning_rate`, or a field of the algorithm such as `penalty_weight`.
+    generator: draws the batches; None takes a fresh one with seed 0.
+
+    Raises ValueError for a schedule of something that the algorithm has not, and FloatingPointError, naming the
+    method and the step, as soon as a metric is not finite: the step is then not taken.
+    """
+    schedules = schedules or {}
+    for name in schedules:
+        if name != "learning_rate" and not hasattr(algorithm, name):
+            raise ValueError(f"Parameter `schedules` should name what {algorithm} has. Found {name!r}.")
+    return _steps(algorithm, optimizer, environments, batch_size, schedules, generator)
+
+
+def _steps(
+    algorithm: Algorithm,
+    optimizer: torch.optim.Optimizer,
+    environments: Sequence[Environment],
+    batch_size: int | None,
+    schedules: Mapping[str, Schedule],
+    generator: torch.Generator | None,
+) -> Iterator[Metrics]:
+    generator = generator or torch.Generator().manual_seed(0)
+    step = 0
+    while True:
+        for name, schedule in schedules.items():
+            if name == "learning_rate":
+                for group in optimizer.param_groups:
+                    group["lr"] = schedule(step)
+            else:
+                setattr(algorithm, name, schedule(step))
+        batch = environments if batch_size is None else [e.sample(batch_size, generator) for e in environments]
+        optimizer.zero_grad()
+        metrics = algorithm.backward(batch)
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise FloatingPointError(f"{algorithm}: {name} is {value} at step {step}. Try a smaller learning rate.")
+        optimizer.step()
+        step += 1
+        yield metrics | {name: schedule(step - 1) for name, schedule in schedules.items()}
+
+
+def fit(
+    algorithm: Algorithm,
+    optimizer: torch.optim.Optimizer,
+    environments: Sequence[Environment],
+    steps: int,
+    *,
+    batch_size: int | None = None,
+    schedules: Mapping[str, Schedule] | None = None,
+    generator: torch.Generator | None = None,
+    watch: Callable[[Algorithm], Metrics] | None = None,
+    every: int = 50,
+    progress: bool = True,
+) -> History:
+    """Take `steps` steps of `training` and record them.
+
+    watch: computes further metrics from the algorithm, under `torch.no_grad`, on the first of each `every` steps and
+    after the
+        last one. progress: shows a bar. The other parameters and the errors are those of `training`.
+    """
+    history = History()
+    taken = islice(
+        training(algorithm, optimizer, environments, batch_size=batch_size, schedules=schedules, generator=generator),
+        steps,
+    )
+    bar = tqdm(taken, total=steps, desc=str(algorithm), disable=not progress, mininterval=0.5, leave=False)
+    for step, metrics in enumerate(bar, start=1):
+        if step % every == 0 or step == steps or step == 1:
+            with torch.no_grad():
+                history.append({"step": step} | metrics | (watch(algorithm) if watch else {}))
+    return history

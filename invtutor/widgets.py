@@ -1,0 +1,289 @@
+"""Panels: sliders that redraw one picture, with the same numbers as text below it.
+
+Callbacks may come from another thread than the notebook's cells (JupyterLab serves widgets over kernel subshells), so
+a panel owns one object `Figure`, draws under a lock and shows PNG bytes; no pyplot, no Output widget, no thread.
+"""
+
+import html
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from statistics import fmean
+from typing import Any
+
+import ipywidgets
+from IPython.display import display
+
+from invtutor import figures
+from invtutor.environments import Canvas, Environment
+from invtutor.figures import Artist, Axes, Figure
+from invtutor.history import History, Spread
+from invtutor.recipes import Run, summarize
+
+__all__ = ["Panel", "flip_rate_panel", "penalty_panel"]
+
+SHOWN = 16  # digits in the flip-rate panel
+
+
+class Panel:
+    """Controls, a picture that follows them, and the picture's numbers as text for whoever cannot see it.
+
+    controls: widgets by name; each needs a `value` and a visible `description`.
+    draw: called as `draw(figure, **values)` with the reused figure and the values of the controls; it draws anew, or
+        moves the artists that it has marked as animated (`figures.Screen`), and returns the numbers as text or HTML.
+    width, height: of the picture, in pixels; they never change, so that nothing jumps.
+
+    An error in `draw` is shown below the picture and kept in `error`; the constructor and `set` raise it too.
+    Raises ValueError for a control without a description.
+    """
+
+    def __init__(
+        self,
+        controls: Mapping[str, Any],
+        draw: Callable[..., str],
+        *,
+        width: int = 900,
+        height: int = 400,
+    ):
+        for name, control in controls.items():
+            if not control.description:
+                raise ValueError(
+                    f"Parameter `controls` should have a visible description each. Found none on {name!r}."
+                )
+        self.controls = dict(controls)
+        self.error: Exception | None = None
+        self._draw = draw
+        self._screen = figures.Screen(figures.new_figure(width, height))
+        self._lock = threading.RLock()
+        self._tickets = count(1)
+        self._newest = self._shown = 0
+        self._held = False
+        size = {"width": f"{width}px", "height": f"{height}px", "min_height": f"{height}px", "max_width": "100%"}
+        self.image = ipywidgets.Image(format="png", layout=ipywidgets.Layout(object_fit="contain", **size))
+        self.image.tooltip = "Picture; its numbers stand in the text below it."
+        self.html = ipywidgets.HTML(layout=ipywidgets.Layout(min_height="4.5em", max_width=f"{width}px"))
+        self.ui = ipywidgets.VBox([ipywidgets.HBox(list(controls.values())), self.image, self.html])
+        self._refresh()
+        self._raise()
+        for control in controls.values():
+            control.observe(self._refresh, names="value")
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The present value of each control."""
+        return {name: control.value for name, control in self.controls.items()}
+
+    @property
+    def text(self) -> str:
+        """The numbers of the present picture, without markup."""
+        return html.unescape(re.sub(r"<[^>]+>", " ", self.html.value)).strip()
+
+    def set(self, **values: Any) -> None:
+        """Set controls from Python and redraw once. Raises ValueError for an unknown name, and what `draw` raises."""
+        for name in values:
+            if name not in self.controls:
+                raise ValueError(f"Parameter `values` should name one of {', '.join(self.controls)}. Found {name!r}.")
+        with self._lock:
+            self._held = True
+            try:
+                for name, value in values.items():
+                    self.controls[name].value = value
+            finally:
+                self._held = False
+            self._refresh()
+            self._raise()
+
+    def picture(self) -> Figure:
+        """The present figure, to be shown as a static picture beside the panel."""
+        return self._screen.figure
+
+    def _refresh(self, change: object = None) -> None:
+        ticket = self._newest = next(self._tickets)
+        with self._lock:
+            if self._held or ticket <= self._shown:
+                return  # a frame that was begun after this change has shown it already
+            newest = self._newest  # read before the values: whatever they hold by then is shown
+            try:
+                self.html.value = self._draw(self._screen.figure, **self.values)
+                self.image.value = self._screen.png()
+                self.error = None
+            except Exception as error:
+                self.error = error
+                words = html.escape(f"{type(error).__name__}: {error}")
+                self.html.value = f"<b>This picture could not be drawn. {words}</b>"
+            self._shown = newest
+
+    def _raise(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def __repr__(self) -> str:
+        return f"[{', '.join(control.description for control in self.controls.values())}] {self.text}"
+
+    def _ipython_display_(self) -> None:
+        # Where no widget can be shown (GitHub, a terminal) the numbers stand in its place.
+        display(self.ui._repr_mimebundle_() | {"text/plain": repr(self)}, raw=True)
+
+
+def flip_rate_panel(
+    canvas: Canvas,
+    predictors: Mapping[str, Callable[[float], float]],
+    *,
+    value: float = 0.1,
+    train_rates: Sequence[float] = (),
+    ceiling: float | None = None,
+) -> Panel:
+    """A slider over the flip rate p_e: the first digits of a canvas are recolored, a cursor runs along the accuracies.
+
+    predictors: by label, accuracy in [0, 1] as a function of the flip rate, such as `world.bayes("color").accuracy`
+    or `lambda p: run.curve([p])[0]`. value: where the slider starts, in [0, 1]. train_rates, ceiling: marked.
+    """
+    if not 0 <= value <= 1:
+        raise ValueError(f"Parameter `value` should be in [0, 1]. Found {value!r}.")
+    shown = canvas.head(SHOWN).to("cpu")
+    rates = [i / 20 for i in range(21)]
+    curves = {name: [predict(rate) for rate in rates] for name, predict in predictors.items()}
+
+    def build(figure: Figure, environment: Environment) -> None:
+        upper, lower = figure.subplots(2, 1, height_ratios=(1, 1.15))
+        figures.digits(environment, columns=8, ax=upper)
+        chance = 1 / canvas.classes
+        figures.accuracy_curves(curves, rates, train_rates=train_rates, ceiling=ceiling, chance=chance, ax=lower)
+        _freeze(figure)
+
+    def draw(figure: Figure, flip_rate: float) -> str:
+        environment = shown.paint(flip_rate)
+        if not figure.axes:
+            build(figure, environment)
+        upper, lower = figure.axes
+        figures.recolor(upper, environment)
+        _animate([*upper.images, *upper.patches, *upper.texts, *figures.move_cursor(lower, flip_rate)])
+        conflicts = int((environment.colors != environment.labels).sum())
+        accuracies = ", ".join(f"{name} {100 * predict(flip_rate):.1f} %" for name, predict in predictors.items())
+        return (
+            f"<b>p_e = {flip_rate:.2f}</b>: color disagrees with the label on {conflicts} of the {len(environment)} "
+            f"digits shown. Predicted accuracy: {html.escape(accuracies)}."
+        )
+
+    slider = ipywidgets.FloatSlider(
+        value=value,
+        min=0.0,
+        max=1.0,
+        step=0.05,
+        description="Flip rate p_e",
+        tooltip="How often the color disagrees with the label. Arrow keys move it.",
+        readout_format=".2f",
+        continuous_update=True,
+        style={"description_width": "initial"},
+        layout=ipywidgets.Layout(width="600px", max_width="100%"),
+    )
+    return Panel({"flip_rate": slider}, draw, height=500)
+
+
+def penalty_panel(
+    runs: Mapping[float, Sequence[Run]],
+    *,
+    value: float | None = None,
+    environments: Sequence[str] = ("test p=0.1", "test p=0.2", "test p=0.9"),
+) -> Panel:
+    """A slider over the penalty weights λ that were run: accuracy in each environment, risk and penalty along λ, and
+    the training at the chosen λ. Nothing is trained here.
+
+    runs: for each penalty weight, 0 included, one run per seed. value: where the slider starts; None is the middle.
+    environments: names of accuracies (history.GLOSSARY). Raises ValueError for a weight without runs and an unknown
+    value or environment.
+    """
+    weights = sorted(runs)
+    for weight in weights:
+        if not runs[weight]:
+            raise ValueError(f"Parameter `runs` should have a run for each weight. Found none for {weight:g}.")
+    start = weights[len(weights) // 2] if value is None else value
+    if start not in runs:
+        raise ValueError(f"Parameter `value` should be one of {', '.join(map(_number, weights))}. Found {value!r}.")
+    summaries = {weight: summarize(runs[weight]) for weight in weights}
+    for name in environments:
+        if name not in summaries[start]:
+            known = ", ".join(summaries[start])
+            raise ValueError(f"Parameter `environments` should name some of {known}. Found {name!r}.")
+    together = {weight: _mean_history(runs[weight]) for weight in weights}
+    watched = [name for name in environments if name in together[start].names]
+    validation = [name for name in summaries[start] if name.startswith("validation p=")]
+    risks = [name for name in summaries[start] if name.startswith("validation risk p=")]
+
+    def columns(names: Sequence[str]) -> dict[str, list[float]]:
+        return {name: [_mean(summaries[weight], name) for weight in weights] for name in names}
+
+    def build(figure: Figure) -> None:
+        (accuracy, risk), (training, penalty) = figure.subplots(2, 2)
+        figures.along_penalty(weights, columns(environments), ax=accuracy)
+        figures.along_penalty(weights, columns(risks), ax=risk)
+        figures.along_penalty(weights, columns(["penalty"]), log_y=True, ax=penalty)
+        train(training, start)
+        _freeze(figure)
+
+    def train(ax: Axes, weight: float) -> None:
+        recipe = runs[weight][0].recipe
+        switch = recipe.anneal if 0 < recipe.anneal < recipe.steps and weight > 1 else None
+        figures.histories({"": together[weight]}, watched, switch=switch, ax=ax)
+        ax.set_xlim(0, recipe.steps)
+        _animate([ax.set_title(f"λ = {_number(weight)}", loc="right", fontsize=figures.NORMAL)])
+
+    def draw(figure: Figure, weight: float) -> str:
+        if not figure.axes:
+            build(figure)
+        accuracy, risk, training, penalty = figure.axes
+        for artist in [*training.lines, *training.texts]:
+            artist.remove()
+        train(training, weight)
+        _animate([*training.lines, *training.texts])
+        for ax in (accuracy, risk, penalty):
+            _animate(figures.move_cursor(ax, weight))
+        summary = summaries[weight]
+        seeds = f"{len(runs[weight])} seed{'s' if len(runs[weight]) > 1 else ''}"
+        accuracies = ", ".join(f"{name} {summary[name].percent()} %" for name in (*environments, *validation))
+        others = ", ".join(
+            f"{name} {summary[name].mean:.3g} ± {summary[name].std:.2g}"
+            for name in ("risk", *risks, "penalty")
+            if name in summary
+        )
+        return (
+            f"<b>λ = {_number(weight)}</b> ({seeds}, mean ± standard deviation). Accuracy: {accuracies}.<br>"
+            f"After the last step: {others} (risks in nats)."
+        )
+
+    slider = ipywidgets.SelectionSlider(
+        options=[(_number(weight), weight) for weight in weights],
+        value=start,
+        description="Penalty weight λ",
+        tooltip="One of the penalty weights that were run. Arrow keys move it.",
+        continuous_update=True,
+        style={"description_width": "initial"},
+        layout=ipywidgets.Layout(width="600px", max_width="100%"),
+    )
+    return Panel({"weight": slider}, draw, height=540)
+
+
+def _number(weight: float) -> str:
+    return f"{weight:,.0f}" if weight >= 1 and weight == round(weight) else f"{weight:g}"
+
+
+def _mean(summary: Mapping[str, Spread], name: str) -> float:
+    return summary[name].mean if name in summary else float("nan")
+
+
+def _mean_history(runs: Sequence[Run]) -> History:
+    """The mean over seeds, record by record; seeds are watched at the same steps."""
+    steps = zip(*(run.history for run in runs), strict=True)
+    return History([{name: fmean(record[name] for record in records) for name in records[0]} for records in steps])
+
+
+def _freeze(figure: Figure) -> None:
+    """Keep the layout of the first picture: finding it costs more than drawing, and pictures must not jump."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
+def _animate(artists: Sequence[Artist]) -> None:
+    for artist in artists:
+        artist.set_animated(True)

@@ -1,0 +1,42 @@
+"""Fixtures of the library's tests: digits, crude ones for nearly all tests and real ones for a few."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from invtutor.digits import Digits, load_digits
+
+torch.set_num_threads(1)  # the tests' networks are tiny, and the machine may be shared
+
+DRAWINGS = 50  # of each class
+
+
+@pytest.fixture(scope="session")
+def digits() -> Digits:
+    """As many digits as MNIST has, crude and cheap: ten patterns of blocks in the middle, each in shades of its own.
+
+    Equally many of each class; every image has ink, and, like MNIST's, none in its corners. Never write to them.
+    """
+    generator = torch.Generator().manual_seed(0)
+    blocks = torch.rand(10, 4, 4, generator=generator) < 0.5
+    shades = torch.rand(10, DRAWINGS, 16, 16, generator=generator) * 127 + 128
+    drawings = torch.zeros(10, DRAWINGS, 28, 28, dtype=torch.uint8)
+    drawings[:, :, 6:22, 6:22] = (blocks.repeat_interleave(4, 1).repeat_interleave(4, 2)[:, None] * shades).byte()
+    files = []
+    for count in (60_000, 10_000):
+        labels = torch.arange(count) % 10
+        files += [drawings[labels, torch.randint(DRAWINGS, (count,), generator=generator)], labels]
+    return Digits("rendered", *files)
+
+
+@pytest.fixture(scope="session")
+def mnist() -> Digits:
+    """The real digits, where the machine has them; the tests never download."""
+    folder = os.environ.get("INVTUTOR_DATA")
+    if not folder:
+        pytest.skip("needs real MNIST: INVTUTOR_DATA is not set")
+    if not (Path(folder).expanduser() / "MNIST" / "raw").is_dir():
+        pytest.skip(f"needs real MNIST: INVTUTOR_DATA={folder} has no MNIST/raw")
+    return load_digits("mnist", quiet=True)

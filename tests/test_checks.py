@@ -1,0 +1,85 @@
+"""The self-checks: right answers pass however they are written, and each common mistake gets its own hint."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from invtutor import checks
+
+RIGHT: dict[str, Callable[..., Any]] = {
+    "check_accuracy": lambda logits, labels: ((logits[:, 0] > 0) == labels.bool()).float().mean().item(),
+    "check_best_clue": lambda noise, rate: "shape" if 1 - noise > 1 - rate else "color",
+    "check_color": lambda labels, rate, generator: (
+        labels ^ (torch.rand(len(labels), generator=generator) < rate).long()
+    ),
+    "check_pooled": lambda rates, noise, test: 1 - test if sum(rates) / len(rates) < noise else 1 - noise,
+    "check_gray": lambda inputs: inputs + inputs.flip(1),
+    "check_curve": lambda agreeing, flipped, rate: agreeing + rate * (flipped - agreeing),
+    "check_slope": lambda z, y: torch.mean((torch.sigmoid(z[:, 0]) - y) * z[:, 0]),
+    "check_objective": lambda risk, penalty, w: risk + w * penalty if w <= 1 else risk / w + penalty,
+    "check_variance": lambda risks: (risks**2).mean() - risks.mean() ** 2,
+    "check_maximum_excess": lambda risks, beta: (1 - beta) * risks.mean() + beta * risks.max(),
+}
+
+WRONG: list[tuple[str, Callable[..., Any], str]] = [
+    ("check_accuracy", lambda logits, labels: ((logits > 0) == labels).float().mean(), "(n, 1)"),
+    ("check_accuracy", lambda logits, labels: ((logits[:, 0] > 0) != labels).float().mean(), "wrong predictions"),
+    ("check_accuracy", lambda logits, labels: ((logits[:, 0] > 0) == labels).sum(), "take the mean"),
+    ("check_best_clue", lambda noise, rate: "shape", "And color?"),
+    ("check_best_clue", lambda noise, rate: None, "Return the word"),
+    ("check_color", lambda labels, rate, generator: labels, "flip rate 1"),
+    ("check_color", lambda labels, rate, generator: labels ^ (torch.rand(len(labels)) < rate).long(), "same generator"),
+    (
+        "check_color",
+        lambda labels, rate, generator: (torch.rand(len(labels), generator=generator) < rate).long(),
+        "rate 0",
+    ),
+    ("check_pooled", lambda rates, noise, test: 1 - test, "shape is right more often"),
+    ("check_gray", lambda inputs: inputs.mean(1, keepdim=True).expand_as(inputs), "halved"),
+    ("check_gray", lambda inputs: inputs.sum(1), "network wants"),
+    ("check_gray", lambda inputs: inputs.add_(inputs.flip(1).clone()), "in place"),
+    ("check_gray", lambda inputs: inputs, "Both channels"),
+    ("check_curve", lambda agreeing, flipped, rate: agreeing, "at p = 1.0"),
+    ("check_slope", lambda z, y: ((z.sigmoid() - y) * z).mean(), "broadcast"),
+    ("check_slope", lambda z, y: ((z.sigmoid() - y[:, None]) * z).sum(), "sum over samples"),
+    ("check_slope", lambda z, y: ((y[:, None] - z.sigmoid()) * z).mean(), "too bold"),
+    ("check_slope", lambda z, y: ((z.sigmoid() - y[:, None]) * z).mean().item(), "differentiable"),
+    ("check_objective", lambda risk, penalty, w: risk + w * penalty, "Divide"),
+    ("check_objective", lambda risk, penalty, w: (risk + w * penalty) / max(w, 1e-9), "ERM"),
+    ("check_objective", lambda risk, penalty, w: risk + w * penalty / max(1, w), "divided too"),
+    ("check_variance", lambda risks: risks.var(), "unbiased"),
+    ("check_variance", lambda risks: (risks**2).mean(), "no variance"),
+    ("check_maximum_excess", lambda risks, beta: risks.mean() + beta * risks.max(), "worst case"),
+    ("check_maximum_excess", lambda risks, beta: risks.max(), "β = 0"),
+]
+
+
+def unwritten(*_: object) -> None:
+    raise NotImplementedError
+
+
+def broken(*_: object) -> None:
+    raise KeyError("mine")
+
+
+def test_every_check_is_covered() -> None:
+    assert {name for name in checks.__all__ if name.startswith("check_")} == RIGHT.keys()
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_function_passes_an_empty_or_broken_one_does_not(name: str) -> None:
+    check = getattr(checks, name)
+    assert check(RIGHT[name]), check(RIGHT[name])
+    assert "not written yet" in check(unwritten).message
+    assert "KeyError" in check(broken).message
+    assert not check(lambda *_: None)
+
+
+@pytest.mark.parametrize(("name", "student", "hint"), WRONG)
+def test_a_mistake_gets_its_hint(name: str, student: Callable[..., Any], hint: str) -> None:
+    verdict = getattr(checks, name)(student)
+    assert not verdict.passed
+    assert hint in verdict.message, verdict
+    assert repr(verdict).startswith("✗")

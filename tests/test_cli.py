@@ -1,0 +1,227 @@
+import json
+import os
+import subprocess
+import sys
+import webbrowser
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from test_lessons import write_lesson
+
+from invtutor import cli, lessons
+from invtutor.cli import main
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of two lessons that the library takes for its own, and an empty working folder."""
+    folder, work = tmp_path / "shelf", tmp_path / "work"
+    folder.mkdir()
+    work.mkdir()
+    write_lesson(folder, "00_start")
+    write_lesson(folder, "03_irmv1", "if seed == 5:\n    raise RuntimeError('broken')")
+    monkeypatch.setattr(lessons, "folder", lambda: folder)
+    monkeypatch.chdir(work)
+    return folder
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
+    """The commands that would have replaced this process, on a desktop and as nobody special."""
+    commands: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda path, command: commands.append(command))
+    monkeypatch.setattr(subprocess, "call", lambda command: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(webbrowser, "get", lambda: object())
+    monkeypatch.setenv("DISPLAY", ":0")
+    yield commands
+
+
+# ------------------------------------------------------------------------------------------------- run, course
+
+
+def test_run(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "3", "-p", "seed=7", "-p", "penalty_weight=1e3", "--quiet"]) == 0
+    said = capsys.readouterr()
+    assert "seed 7" in said.out and "100 MB" in said.out and " s " in said.out
+    assert f"Notebook and result.json in {Path('results/03_irmv1').resolve()}" in said.out
+    assert said.err == ""
+    assert json.loads(Path("results/03_irmv1/result.json").read_text())["headline"] == "seed 7"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "9"], "There is no lesson '9'. The lessons are: 00_start, 03_irmv1."),
+        (["run", "missing.ipynb"], "There is no lesson 'missing.ipynb'"),
+        (["run", "3", "-p", "sed=1"], "Lesson 03_irmv1 has no parameter `sed`; did you mean `seed`?"),
+        (["run", "3", "-p", "seed=x"], "Parameter `seed` should be a whole number. Found 'x'."),
+        (["run", "3", "-p", "penalty_weight=-1"], "Parameter `penalty_weight` should be"),
+        (["run", "3", "-p", "seed"], "Option -p should be NAME=VALUE. Found 'seed'."),
+        (["run", "3", "-p", "=1"], "Option -p should be NAME=VALUE. Found '=1'."),
+        (["run", "3", "-p", "seed=1", "-p", "seed=2"], "Parameter `seed` is given twice."),
+        (["run", "3", "--timeout", "0"], "Parameter `timeout` should be above 0"),
+        (["run", "3", "--timeout", "soon"], "argument --timeout: invalid float value: 'soon'"),
+        (["run"], "the following arguments are required: lesson"),
+        (["run", "3", "--fast"], "unrecognized arguments: --fast"),
+        (["course", "-p", "lamda=1"], "The course has no parameter `lamda`"),
+        (["course", "-p", "seed=-1"], "Parameter `seed` should be"),
+        (["refresh", "9"], "There is no lesson '9'"),
+        (["link", "me", "--ref", "v1"], "Parameter `repo` should be OWNER/REPO on GitHub. Found 'me'."),
+        (["link", "me/it"], "the following arguments are required: --ref"),
+        (["lab", "there", "--in-place"], "Give either DIR or --in-place"),
+        (["lab", "--lesson", "9"], "There is no lesson '9'"),
+        (["dance"], "invalid choice: 'dance'"),
+        ([], "the following arguments are required: COMMAND"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_writes_nothing(
+    shelf: Path, started: list[list[str]], capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith(f"invtutor: error: {message}") or message in said.err
+    assert said.err.startswith("invtutor: error: ") and said.err.count("\n") == 1
+    assert said.out == ""
+    assert list(Path().iterdir()) == []
+    assert started == []
+
+
+def test_a_failing_lesson_names_its_cell(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "03", "-p", "seed=5", "--out", "there", "--quiet"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("invtutor: error: 03_irmv1: cell [3] `if seed == 5:`: RuntimeError: broken")
+    assert said.count("\n") == 1
+    assert [path.name for path in Path("there").iterdir()] == ["03_irmv1.failed.ipynb"]
+
+
+def test_course(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["course", "--out", "all", "--quiet", "-p", "seed=5"]) == 1
+    said = capsys.readouterr()
+    assert [line.split()[0] for line in said.out.splitlines() if line] == ["00_start", "03_irmv1", "accuracy,", "ERM"]
+    assert said.err == "invtutor: error: 1 of 2 lessons failed: 03_irmv1\n"
+    assert Path("all/00_start/result.json").exists()
+
+
+def test_interrupt(shelf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lessons, "execute", stop)
+    assert main(["run", "3"]) == 130
+    assert capsys.readouterr().err == "invtutor: error: stopped\n"
+
+
+# ------------------------------------------------------------------------------------------------- lab
+
+
+def test_lab_copies_and_opens(shelf: Path, started: list[list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lab"]) == 0 or started
+    root = Path("invtutor-lessons").resolve()
+    expected = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}"]
+    assert started == [[*expected, "--LabApp.default_url=/lab/tree/00_start.ipynb"]]
+    assert (root / "03_irmv1.ipynb").exists()
+    mine = root / "00_start.ipynb"
+    mine.write_text("mine")
+    main(["lab", "--lesson", "3", "--no-browser"])
+    assert started[1][-2:] == ["--LabApp.default_url=/lab/tree/03_irmv1.ipynb", "--no-browser"]
+    assert mine.read_text() == "mine"
+    assert "00_start.ipynb has changes of yours and stays as it is" in capsys.readouterr().out
+    main(["lab", "elsewhere"])
+    assert Path("elsewhere/00_start.ipynb").exists()
+    assert not any("token" in part for command in started for part in command)
+
+
+def test_lab_in_place_copies_nothing(shelf: Path, started: list[list[str]]) -> None:
+    main(["lab", "--in-place"])
+    assert f"--ServerApp.root_dir={shelf}" in started[0]
+    assert list(Path().iterdir()) == []
+
+
+def test_lab_as_root_without_a_browser(shelf: Path, started: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    main(["lab"])
+    assert started[0][-2:] == ["--no-browser", "--allow-root"]
+
+    def nothing() -> None:
+        raise webbrowser.Error("could not locate runnable browser")
+
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(webbrowser, "get", nothing)
+    main(["lab"])
+    assert "--no-browser" in started[1]
+
+
+# ------------------------------------------------------------------------------------------------- the rest
+
+
+def test_lessons(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lessons"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "00_start  The lesson 00_start  (25 minutes)"
+    assert said[1].split("  ") == ["", "", "seed: int = 0", *[""] * 10, " first seed"]
+    assert any(line.split() == ["source:", "str", "=", "'auto'", "digits"] for line in said)
+
+
+def test_link(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["link", "me/invtutor", "--ref", "v0.1.0", "--lesson", "03"]) == 0
+    url, badge = capsys.readouterr().out.splitlines()
+    assert url.endswith("/gh/me/invtutor/v0.1.0?urlpath=lab%2Ftree%2Fnotebooks%2F03_irmv1.ipynb")
+    assert badge.endswith(f"({url})")
+
+
+def test_refresh(shelf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    refreshed: list[str] = []
+    monkeypatch.setattr(lessons, "refresh", lambda lesson, **_: refreshed.append(lesson.name))
+    assert (main(["refresh"]), main(["refresh", "03"])) == (0, 0)
+    assert refreshed == ["00_start", "03_irmv1", "03_irmv1"]
+    assert capsys.readouterr().out.splitlines()[-1] == "03_irmv1 refreshed"
+
+
+def test_doctor(shelf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(cli._ESSENTIAL, "digits", lambda: "rendered")
+    assert main(["doctor"]) == 0
+    said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert said["Python"] == f"{'.'.join(map(str, sys.version_info[:3]))} ({sys.executable})"
+    assert "threads" in said["device"] and "GiB available" in said["memory"]
+    assert said["lessons"] == f"2 in {shelf}"
+    assert {"torch", "torchvision", "jupyterlab", "ipykernel", "ipywidgets", "nbclient", "papermill"} <= set(said)
+
+
+def test_doctor_survives_broken_imports(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> str:
+        raise RuntimeError("operator torchvision::nms\ndoes not exist")
+
+    monkeypatch.setitem(cli._ESSENTIAL, "digits", lambda: "rendered")
+    monkeypatch.setitem(cli._OPTIONAL, "torchvision", broken)
+    assert main(["doctor"]) == 0  # the course runs without it
+    assert "torchvision  FAILS: RuntimeError: operator torchvision::nms does not exist\n" in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    assert main(["doctor"]) == 1
+    assert "ipywidgets   FAILS: ModuleNotFoundError" in capsys.readouterr().out
+
+
+def test_doctor_says_which_digits_and_where(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def load(source: str) -> None:
+        print("Digits: rendered stand-in digits, not MNIST. No network")
+
+    monkeypatch.setattr("invtutor.digits.load_digits", load)
+    monkeypatch.setenv("INVTUTOR_DATA", str(tmp_path))
+    assert cli._digits() == f"rendered stand-in digits, not MNIST. No network; kept in {tmp_path}"
+
+
+@pytest.mark.parametrize("command", ["lab", "run", "course", "lessons", "doctor", "link", "refresh"])
+def test_every_command_has_help_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    assert f"Example: invtutor {command}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("invtutor ")

@@ -1,0 +1,407 @@
+"""The digits: real MNIST whole or not at all, and a stand-in that is plausible, learnable and the same every time."""
+
+import functools
+import gzip
+import hashlib
+import itertools
+import os
+import shutil
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from invtutor import digits
+from invtutor.digits import Digits, DigitsError, load_digits
+
+NAMES = tuple(digits.FILES)
+
+
+@pytest.fixture(autouse=True)
+def forget(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Every test starts as a new process does, with a cache folder of its own."""
+    digits._mnist.cache_clear()
+    digits._rendered.cache_clear()
+    digits._failed_downloads.clear()
+    monkeypatch.setattr(digits, "cache_folder", lambda: tmp_path / "cache")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # steadier where other work shares the cores
+    yield
+    torch.set_num_threads(threads)
+    digits._mnist.cache_clear()
+    digits._rendered.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Digits, Path]:
+    """The 70,000 rendered digits, drawn once, and the folder they are cached in."""
+    folder = tmp_path_factory.mktemp("rendered")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(digits, "cache_folder", lambda: folder)
+        return digits._rendered.__wrapped__(), folder
+
+
+@pytest.fixture
+def unrendered(monkeypatch: pytest.MonkeyPatch, drawn: tuple[Digits, Path]) -> list[int]:
+    """Stand the session's digits in for drawing; the list tells how many were drawn."""
+    counts: list[int] = []
+    images = torch.cat([drawn[0].images, drawn[0].test_images])
+    labels = torch.cat([drawn[0].labels, drawn[0].test_labels])
+
+    def render(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        counts.append(count)
+        return images[:count], labels[:count]
+
+    monkeypatch.setattr(digits, "draw_digits", render)
+    return counts
+
+
+@pytest.fixture(scope="session")
+def real_root() -> Path:
+    root = Path(os.environ.get("INVTUTOR_DATA", ""))
+    if not os.environ.get("INVTUTOR_DATA") or not all((root / "MNIST/raw" / name).is_file() for name in NAMES):
+        pytest.skip("INVTUTOR_DATA does not name a folder with the four MNIST files")
+    return root
+
+
+# A small MNIST of 30 + 20 digits, served on 127.0.0.1, tests every path of the download without the network.
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, bytes]:
+    """The four files of a small MNIST, with checksums and torchvision's list of resources to match."""
+    from torchvision.datasets import MNIST
+
+    generator = np.random.default_rng(0)
+    files = {}
+    for name, count in zip(NAMES, (30, 30, 20, 20), strict=True):
+        shape = (count, 28, 28) if "images" in name else (count,)
+        values = generator.integers(0, 10, shape, dtype=np.uint8)
+        files[name] = struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape) + values.tobytes()
+    monkeypatch.setattr(digits, "FILES", {n: (len(c), hashlib.sha256(c).hexdigest()) for n, c in files.items()})
+    packed = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in files.items()}
+    monkeypatch.setattr(MNIST, "resources", [(n, hashlib.md5(c).hexdigest()) for n, c in packed.items()])
+    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])  # nothing listens there
+    monkeypatch.setenv("INVTUTOR_DATA", str(tmp_path / "data"))
+    return files
+
+
+Answer = Callable[[BaseHTTPRequestHandler, bytes], None]
+
+
+@pytest.fixture
+def serve(small: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], list[str]]]:
+    """Serve the small MNIST, each file by `answer(handler, gzip)`; the list tells what was asked for."""
+    from torchvision.datasets import MNIST
+
+    servers = []
+
+    def start(answer: Answer) -> list[str]:
+        asked: list[str] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append(self.path[1:])
+                answer(self, gzip.compress(small[self.path[1:].removesuffix(".gz")], mtime=0))
+
+            def log_message(self, *_: object) -> None: ...
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        threading.Thread(target=functools.partial(server.serve_forever, poll_interval=0.02), daemon=True).start()
+        servers.append(server)
+        monkeypatch.setattr(MNIST, "mirrors", [*MNIST.mirrors, f"http://127.0.0.1:{server.server_port}/"])
+        return asked
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def whole(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(content)))
+    handler.end_headers()
+    handler.wfile.write(content)
+
+
+def half(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(content)))
+    handler.end_headers()
+    handler.wfile.write(content[: len(content) // 2])
+
+
+def silence(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+    time.sleep(1.5)
+
+
+def trickle(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    try:
+        for byte in content:
+            handler.wfile.write(bytes([byte]))
+            time.sleep(0.05)
+    except OSError:
+        pass  # the reader has left, as it should
+
+
+def place(files: dict[str, bytes], root: Path) -> Path:
+    raw = root / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name, content in files.items():
+        (raw / name).write_bytes(content)
+    return raw
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root / "MNIST/raw")): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_an_unknown_source_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^Parameter `source` should be one of 'auto', 'mnist', .*\. Found 'km"):
+        load_digits("kmnist")
+
+
+def test_missing_files_are_downloaded_once_from_the_mirror_that_has_them(small, serve, tmp_path, capsys) -> None:
+    asked = serve(whole)
+    loaded = load_digits()
+    assert asked == [f"{name}.gz" for name in NAMES]
+    assert contents(tmp_path / "data") == small
+    assert [p.name for p in (tmp_path / "data/MNIST").iterdir()] == ["raw"]  # the temporary folder is gone
+    assert (loaded.source, loaded.images.shape, loaded.test_images.shape) == ("mnist", (30, 28, 28), (20, 28, 28))
+    assert loaded.images.dtype == torch.uint8 and loaded.labels.dtype == torch.int64
+    assert loaded.test_labels.tolist() == list(small["t10k-labels-idx1-ubyte"][8:])
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("Digits: real MNIST (30 + 20 digits). Downloaded what was not whole: all four files ")
+    assert load_digits("mnist", quiet=True) is loaded
+    digits._mnist.cache_clear()
+    load_digits()
+    assert len(asked) == 4
+    assert capsys.readouterr().out == "Digits: real MNIST (30 + 20 digits)\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("damage", ["flipped", "partial", "longer"])
+def test_a_damaged_file_is_named_and_downloaded_again(small, serve, tmp_path, capsys, name, damage) -> None:
+    content = small[name]
+    bad = {
+        "flipped": content[:-1] + bytes([content[-1] ^ 1]), "partial": content[:-5], "longer": content + b"\0"
+    }[damage]  # fmt: skip
+    place(small | {name: bad}, tmp_path / "data")
+    asked = serve(whole)
+    assert load_digits("mnist").source == "mnist"
+    assert asked == [f"{name}.gz"]
+    assert contents(tmp_path / "data") == small
+    assert f"Downloaded what was not whole: {name} (damaged" in capsys.readouterr().out
+
+
+def test_without_network_a_damaged_file_is_named_and_auto_goes_on(small, tmp_path, capsys, unrendered) -> None:
+    raw = place(small | {NAMES[1]: b"\0"}, tmp_path / "data")
+    with pytest.raises(DigitsError, match=r"train-labels-idx1-ubyte \(damaged, 1 of 38 bytes\).*Connection refused"):
+        load_digits("mnist")
+    assert capsys.readouterr().out == ""
+    assert load_digits().source == "rendered"
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("Digits: rendered stand-in digits (60,000 + 10,000), not MNIST. ")
+    assert "train-labels-idx1-ubyte" in line and str(raw) in line
+    load_digits(quiet=True)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_failed_download_is_not_tried_again_but_mended_files_are_seen(small, serve, tmp_path) -> None:
+    asked = serve(half)
+    for _ in range(2):
+        with pytest.raises(DigitsError, match="train-images-idx3-ubyte"):
+            load_digits("mnist")
+    assert asked == ["train-images-idx3-ubyte.gz"]
+    assert contents(tmp_path / "data") == {}
+    assert [p.name for p in (tmp_path / "data/MNIST").iterdir()] == ["raw"]
+    shutil.rmtree(tmp_path / "data")
+    place(small, tmp_path / "data")
+    assert load_digits("mnist").source == "mnist"
+
+
+def test_what_comes_with_a_wrong_checksum_is_thrown_away(small, serve, tmp_path) -> None:
+    serve(lambda handler, content: whole(handler, gzip.compress(b"<html>Please log in</html>")))
+    with pytest.raises(DigitsError, match="wrong checksum"):
+        load_digits("mnist")
+    assert contents(tmp_path / "data") == {}
+
+
+@pytest.mark.parametrize("answer", [silence, trickle])
+def test_a_stalling_server_meets_the_time_limit(serve, monkeypatch, answer) -> None:
+    serve(answer)
+    monkeypatch.setattr(digits, "DOWNLOAD_SECONDS", 0.4)
+    start = time.monotonic()
+    with pytest.raises(DigitsError, match=r"timed out|took over 0\.4 s"):
+        load_digits("mnist")
+    assert time.monotonic() - start < 1.4
+
+
+def test_a_kill_leaves_no_half_file(serve, monkeypatch, tmp_path) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    serve(whole)
+    monkeypatch.setattr(digits.os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        load_digits("mnist")
+    assert contents(tmp_path / "data") == {}
+
+
+def test_processes_at_once_all_get_whole_files(small, serve, tmp_path) -> None:
+    serve(whole)
+    loaded: list[Digits] = []
+    threads = [threading.Thread(target=lambda: loaded.append(load_digits("mnist", quiet=True))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(loaded) == 4 and contents(tmp_path / "data") == small
+
+
+def test_a_folder_that_cannot_be_written_is_named(small, serve, monkeypatch, tmp_path, unrendered) -> None:
+    asked = serve(whole)
+    (tmp_path / "data").write_text("a file, so that no folder can be made in it")
+    with pytest.raises(DigitsError, match=r"train-images-idx3-ubyte \(.*Not a directory"):
+        load_digits("mnist")
+    assert asked == []
+    assert load_digits(quiet=True).source == "rendered"
+
+
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [(None, "ModuleNotFoundError"), ("raise RuntimeError('operator torchvision::nms\\ndoes not exist')",
+                                     "RuntimeError: operator torchvision::nms does not exist")],
+)  # fmt: skip
+def test_the_cause_is_named_where_torchvision_fails(monkeypatch, tmp_path, capsys, unrendered, body, cause) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
+    if body is None:
+        monkeypatch.setitem(sys.modules, "torchvision", None)
+    else:
+        (tmp_path / "torchvision").mkdir()
+        (tmp_path / "torchvision/__init__.py").write_text(body)
+        monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DigitsError, match=rf"through torchvision, whose import fails \({cause}"):
+        load_digits("mnist")
+    assert load_digits().source == "rendered"
+    (line,) = capsys.readouterr().out.splitlines()
+    assert cause in line
+
+
+def test_real_mnist_is_whole(real_root, capsys) -> None:
+    loaded = load_digits()
+    assert capsys.readouterr().out == "Digits: real MNIST (60,000 + 10,000 digits)\n"
+    assert loaded.images.shape == (60_000, 28, 28) and loaded.test_images.shape == (10_000, 28, 28)
+    assert loaded.images.dtype == torch.uint8 and loaded.labels.dtype == torch.int64
+    assert loaded.images.float().mean().item() == pytest.approx(33.318, abs=0.001)
+    assert loaded.labels[:5].tolist() == [5, 0, 4, 1, 9]
+    assert loaded.test_labels.bincount().tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+
+
+def test_a_damaged_copy_of_real_mnist_is_named(real_root, monkeypatch, tmp_path) -> None:
+    from torchvision.datasets import MNIST
+
+    raw = place({name: (real_root / "MNIST/raw" / name).read_bytes() for name in NAMES}, tmp_path)
+    with open(raw / "t10k-images-idx3-ubyte", "r+b") as file:
+        file.seek(4_000_000)
+        file.write(b"damage")
+    monkeypatch.setenv("INVTUTOR_DATA", str(tmp_path))
+    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    with pytest.raises(DigitsError, match=r"not whole: t10k-images-idx3-ubyte \(damaged, wrong checksum\)\."):
+        load_digits("mnist")
+
+
+def test_rendered_digits_are_shaped_and_inked_like_mnist(drawn) -> None:
+    loaded, _ = drawn
+    assert loaded.images.shape == (60_000, 28, 28) and loaded.test_images.shape == (10_000, 28, 28)
+    assert loaded.images.dtype == torch.uint8 and loaded.labels.dtype == torch.int64
+    assert len(loaded.labels) == 60_000 and len(loaded.test_labels) == 10_000
+    assert str(loaded) == "rendered stand-in digits (60,000 + 10,000), not MNIST"
+    for images, labels in ((loaded.images, loaded.labels), (loaded.test_images, loaded.test_labels)):
+        share = labels.bincount(minlength=10) / len(labels)
+        assert len(share) == 10 and share.min() > 0.085 and share.max() < 0.115
+        assert 30 < images.float().mean() < 37  # MNIST: 33.3
+        ink = images.sum((1, 2), dtype=torch.float32)
+        assert ink.min() > 20 * 255  # no digit is lost; MNIST's lightest has 19.9 full pixels
+        place = torch.arange(28.0)
+        for axis in (1, 2):
+            middle = (images.sum(axis, dtype=torch.float32) * place).sum(1) / ink
+            assert (middle - 13.5).abs().max() < 2.5 and (middle - 13.5).abs().mean() < 0.8
+        assert (images[:, [0, -1]].amax((1, 2)) > 0).float().mean() < 0.01
+    assert len(torch.unique(loaded.images[:2000].flatten(1), dim=0)) == 2000
+
+
+def test_clean_rendered_digits_are_learnable_but_no_toy(drawn) -> None:
+    loaded, _ = drawn
+    inputs, test_inputs = (x[:, ::2, ::2].flatten(1) / 255 for x in (loaded.images, loaded.test_images))
+    labels, test_labels = ((y < 5).float() for y in (loaded.labels, loaded.test_labels))
+    generator = torch.Generator().manual_seed(0)
+    sizes = (196, 128, 1)
+    weights = [torch.randn(i, o, generator=generator) * (2 / i) ** 0.5 for i, o in itertools.pairwise(sizes)]
+    parameters = [w.requires_grad_() for w in weights] + [torch.zeros(o, requires_grad=True) for o in sizes[1:]]
+
+    def logits(x: torch.Tensor) -> torch.Tensor:
+        return (F.relu(x @ parameters[0] + parameters[2]) @ parameters[1] + parameters[3])[:, 0]
+
+    optimizer = torch.optim.Adam(parameters, 3e-3)
+    for _ in range(800):
+        batch = torch.randint(len(labels), (256,), generator=generator)
+        optimizer.zero_grad()
+        F.binary_cross_entropy_with_logits(logits(inputs[batch]), labels[batch]).backward()
+        optimizer.step()
+    with torch.no_grad():
+        accuracy = ((logits(test_inputs) > 0) == (test_labels > 0)).float().mean().item()
+    assert 0.95 < accuracy < 0.999
+
+
+def test_the_drawing_is_the_same_every_time_and_touches_no_global_state(drawn) -> None:
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    images, labels = digits.draw_digits(300)
+    assert torch.equal(images, drawn[0].images[:300]) and torch.equal(labels, drawn[0].labels[:300])
+    assert torch.equal(torch.get_rng_state(), state) and torch.get_num_threads() == threads
+
+
+def test_rendered_digits_come_from_their_cache(drawn, monkeypatch, unrendered, capsys) -> None:
+    loaded, folder = drawn
+    assert [path.name for path in folder.iterdir()] == [digits.RENDERED_FILE]
+    monkeypatch.setattr(digits, "cache_folder", lambda: folder)
+    again = load_digits("rendered")
+    assert torch.equal(again.images, loaded.images) and torch.equal(again.test_labels, loaded.test_labels)
+    assert again.labels.dtype == torch.int64 and unrendered == []
+    assert load_digits("rendered") is again
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("damage", ["empty", "partial", "flipped", "other"])
+def test_a_damaged_cache_is_drawn_again(drawn, tmp_path, unrendered, damage) -> None:
+    content = bytearray((drawn[1] / digits.RENDERED_FILE).read_bytes())
+    if damage == "flipped":
+        content[len(content) // 2] ^= 1
+    path = tmp_path / "cache" / digits.RENDERED_FILE
+    path.parent.mkdir()
+    path.write_bytes({"empty": b"", "partial": content[:-1000], "flipped": content, "other": b"text"}[damage])
+    loaded = load_digits("rendered")
+    assert unrendered == [70_000]
+    assert torch.equal(loaded.test_images, drawn[0].test_images)
+    digits._rendered.cache_clear()
+    load_digits("rendered")
+    assert unrendered == [70_000]  # the file is mended
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(monkeypatch, tmp_path, unrendered) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(digits, "cache_folder", lambda: tmp_path / "file" / "cache")
+    assert load_digits("rendered").source == "rendered"

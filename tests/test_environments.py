@@ -1,0 +1,414 @@
+"""Colored MNIST: its counts against its rates, its ceilings against closed forms and against counts."""
+
+from dataclasses import replace
+from itertools import pairwise
+from math import isinf, log, sqrt
+
+import pytest
+import torch
+
+from invtutor.digits import Digits
+from invtutor.environments import HELD_OUT, PATCH, POOL, Environment, World, clean_labels, colored_mnist
+
+# Every kind of world. Many classes mean many channels, hence fewer samples there.
+KINDS = {
+    "two classes": {},
+    "three environments": {"flip_rates": (0.05, 0.1, 0.3)},
+    "noise per environment": {"label_noise": (0.1, 0.3)},
+    "no label noise": {"label_noise": 0.0},
+    "few samples": {"samples": 5_000},
+    "five classes": {"classes": 5, "samples": 10_000},
+    "ten classes": {"classes": 10, "samples": 10_000},
+    "patch": {"patch": True},
+}
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def sigmas(chance: float, count: int) -> float:
+    """Four binomial standard deviations of a share."""
+    return 4 * sqrt(chance * (1 - chance) / count)
+
+
+def share(mask: torch.Tensor) -> float:
+    return mask.double().mean().item()
+
+
+def noisy(environment: Environment, classes: int) -> torch.Tensor:
+    """How far each label lies behind its clean one, in classes."""
+    return (environment.labels - clean_labels(environment.digits, classes)) % classes
+
+
+def flipped(environment: Environment, classes: int) -> torch.Tensor:
+    """How far each color lies behind its label, in classes."""
+    return (environment.colors - environment.labels) % classes
+
+
+def same(one: Environment, other: Environment) -> bool:
+    names = ("inputs", "labels", "colors", "digits")
+    patches = (one.patches is None) == (other.patches is None)
+    if patches and one.patches is not None:
+        patches = torch.equal(one.patches, other.patches)
+    return patches and all(torch.equal(getattr(one, name), getattr(other, name)) for name in names)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def world(request: pytest.FixtureRequest, digits: Digits) -> World:
+    return colored_mnist(digits, **KINDS[request.param], generator=generator(1))
+
+
+@pytest.fixture(scope="module")
+def plain(digits: Digits) -> World:
+    return colored_mnist(digits, samples=5_000, generator=generator(2))
+
+
+@pytest.fixture(scope="module")
+def patched(digits: Digits) -> World:
+    return colored_mnist(digits, samples=5_000, patch=True, generator=generator(3))
+
+
+def every_environment(world: World) -> list[tuple[Environment, float]]:
+    """All environments with their label noise."""
+    mean = sum(world.label_noise) / len(world.label_noise)
+    pairs = [*zip(world.train, world.label_noise, strict=True), *zip(world.validation, world.label_noise, strict=True)]
+    return [*pairs, (world.test(0.5), mean), (world.test(0.9), mean)]
+
+
+def test_label_noise_and_flip_rates_are_those_asked_for(world: World) -> None:
+    for environment, noise in every_environment(world):
+        count, rate, classes = len(environment), environment.flip_rate, world.classes
+        wrong, turned = noisy(environment, classes), flipped(environment, classes)
+        assert wrong.max() <= 1 and turned.max() <= 1, "labels and colors move on by one class at most"
+        assert share(wrong == 1) == pytest.approx(noise, abs=sigmas(noise, count))
+        assert share(turned == 1) == pytest.approx(rate, abs=sigmas(rate, count))
+
+
+def test_color_follows_the_noisy_label(world: World) -> None:
+    for environment, _ in every_environment(world):
+        wrong, turned = noisy(environment, world.classes), flipped(environment, world.classes)
+        for value in wrong.unique():
+            chosen = turned[wrong == value]
+            assert share(chosen == 1) == pytest.approx(
+                environment.flip_rate, abs=sigmas(environment.flip_rate, len(chosen))
+            )
+
+
+def test_only_the_channel_of_the_color_has_ink(world: World) -> None:
+    for environment in (*world.train, *world.validation, world.test(0.9)):
+        ink = environment.inputs.sum((2, 3))
+        assert environment.inputs.shape == (len(environment), world.classes, 14, 14)
+        assert environment.inputs.dtype == torch.float32
+        assert environment.inputs.min() >= 0.0 and environment.inputs.max() <= 1.0
+        assert torch.equal(ink > 0, torch.nn.functional.one_hot(environment.colors, world.classes).bool())
+
+
+def test_a_world_knows_its_sizes(world: World) -> None:
+    assert world.inputs == world.classes * 14 * 14
+    assert world.outputs == (1 if world.classes == 2 else world.classes)
+    assert [e.flip_rate for e in world.train] == [e.flip_rate for e in world.validation]
+    assert {len(e) for e in world.validation} == {HELD_OUT // len(world.train)}
+    assert len({len(e) for e in world.train}) == 1
+
+
+def test_all_samples_are_shared_out(digits: Digits) -> None:
+    assert [len(e) for e in colored_mnist(digits).train] == [25_000, 25_000]
+    assert [len(e) for e in colored_mnist(digits, samples=7).train] == [7, 7]
+    assert [len(e) for e in colored_mnist(digits, flip_rates=(0.1, 0.2, 0.3), samples=16_666).train] == [16_666] * 3
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels"),
+    [(2, [0] * 5 + [1] * 5), (5, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]), (10, list(range(10)))],
+)
+def test_clean_labels_are_equal_runs_of_digits(classes: int, labels: list[int]) -> None:
+    assert clean_labels(torch.arange(10), classes).tolist() == labels
+
+
+def test_images_and_labels_stay_together_and_environments_are_disjoint(digits: Digits) -> None:
+    # Each image carries its own number, in two pixels that the subsampling keeps.
+    images, number = digits.images.clone(), torch.arange(60_000)
+    images[:, 14, 0], images[:, 14, 2] = (number // 256).byte(), (number % 256).byte()
+    world = colored_mnist(replace(digits, images=images), generator=generator(0))
+    numbers = []
+    for environment in (*world.train, *world.validation):
+        high, low = (environment.inputs.sum(1)[:, 7, :2] * 255).round().long().unbind(1)
+        found = 256 * high + low
+        assert torch.equal(environment.digits, digits.labels[found])
+        expected = images[found, ::2, ::2].float() / 255
+        assert torch.allclose(environment.inputs.sum(1), expected)
+        numbers.append(found)
+    train, validation = torch.cat(numbers[:2]), torch.cat(numbers[2:])
+    assert torch.equal(train.sort().values, torch.arange(POOL)), "every digit of the pool once"
+    assert torch.equal(validation.sort().values, torch.arange(POOL, 60_000)), "and the held-out ones once"
+    assert not torch.equal(train[:25_000].sort().values, torch.arange(0, POOL, 2)), "the pool is shuffled"
+
+
+@pytest.mark.parametrize("changes", [{}, {"patch": True}, {"classes": 5}], ids=str)
+def test_the_generator_decides_everything(digits: Digits, changes: dict) -> None:
+    state = torch.get_rng_state()
+    one, again, other = (colored_mnist(digits, samples=500, generator=generator(s), **changes) for s in (4, 4, 5))
+    assert torch.equal(torch.get_rng_state(), state), "global randomness is left alone"
+    pairs = [*zip(one.train, again.train, strict=True), *zip(one.validation, again.validation, strict=True)]
+    assert all(same(a, b) for a, b in [*pairs, (one.test(0.3), again.test(0.3))])
+    assert not any(same(a, b) for a, b in zip(one.train, other.train, strict=True))
+    assert not any(same(a, b) for a, b in zip(one.validation, other.validation, strict=True))
+    assert not torch.equal(one.test(0.5).labels, other.test(0.5).labels)
+
+
+def test_no_generator_means_seed_zero(digits: Digits) -> None:
+    one, other = colored_mnist(digits, samples=50), colored_mnist(digits, samples=50, generator=generator(0))
+    assert same(one.train[0], other.train[0])
+
+
+def test_the_test_file_is_the_same_at_every_rate(plain: World, digits: Digits) -> None:
+    rates = (0.0, 0.1, 0.5, 0.9, 1.0)
+    painted = [plain.test(rate) for rate in rates]
+    assert all(torch.equal(e.labels, painted[0].labels) and torch.equal(e.digits, digits.test_labels) for e in painted)
+    turned = [flipped(e, 2).bool() for e in painted]
+    assert not turned[0].any() and turned[-1].all()
+    for fewer, more in pairwise(turned):
+        assert (fewer <= more).all(), "a higher rate flips more colors, and unflips none"
+    assert [e.name for e in painted] == [f"test p={rate:g}" for rate in rates]
+
+
+@pytest.mark.parametrize("changes", [{}, {"patch": True}, {"classes": 5}], ids=str)
+def test_corners_force_every_spurious_bit(digits: Digits, changes: dict) -> None:
+    world = colored_mnist(digits, samples=10, generator=generator(0), **changes)
+    bits = [b for b, _ in world.corners]
+    assert bits == ([(0, 0), (0, 1), (1, 0), (1, 1)] if changes.get("patch") else [(0,), (1,)])
+    for b, environment in world.corners:
+        assert (flipped(environment, world.classes) == b[0]).all()
+        assert torch.equal(environment.labels, world.test(0.5).labels)
+        if len(b) == 2:
+            assert (((environment.patches - environment.labels) % 2) == b[1]).all()
+
+
+def test_patches_are_flipped_at_the_same_rate_but_independently(digits: Digits) -> None:
+    world = colored_mnist(digits, patch=True, generator=generator(6))
+    for environment in (*world.train, *world.validation, world.test(0.9)):
+        rate, count = environment.flip_rate, len(environment)
+        turned, moved = flipped(environment, 2).bool(), (environment.patches != environment.labels)
+        assert share(moved) == pytest.approx(rate, abs=sigmas(rate, count))
+        assert share(turned & moved) == pytest.approx(rate**2, abs=sigmas(rate**2, count))
+        for label in (0, 1):
+            chosen = moved[environment.labels == label]
+            assert share(chosen) == pytest.approx(rate, abs=sigmas(rate, len(chosen)))
+
+
+def test_patches_are_white_squares_in_an_upper_corner(patched: World) -> None:
+    environment = patched.train[0]
+    rows = torch.arange(len(environment))
+    picture = environment.inputs[rows, environment.colors]
+    left, right = picture[:, :PATCH, :PATCH], picture[:, :PATCH, -PATCH:]
+    chosen = (environment.patches == 0)[:, None, None]
+    assert torch.equal(left, chosen.expand_as(left).float())
+    assert torch.equal(right, (~chosen).expand_as(right).float())
+
+
+def test_a_world_without_patch_has_none(plain: World) -> None:
+    assert plain.train[0].patches is None and plain.test(0.5).patches is None
+
+
+def test_gray_tells_nothing_of_color_and_patch(plain: World, patched: World) -> None:
+    for world in (plain, patched):
+        grays = [environment.gray() for _, environment in world.corners]
+        for gray in grays:
+            assert torch.equal(gray.inputs[:, 0], gray.inputs[:, 1])
+            assert torch.equal(gray.inputs, grays[0].inputs), "whatever the color and the patch were"
+            assert gray.patches is None
+        assert torch.equal(grays[0].inputs[:, 0], world.test_canvas.images), "and all of the digit"
+
+
+def test_taking_the_gray_view_changes_nothing(patched: World) -> None:
+    environment = patched.train[0]
+    before = environment.inputs.clone()
+    environment.gray()
+    assert torch.equal(environment.inputs, before)
+
+
+def test_a_gray_world_is_gray_everywhere(patched: World) -> None:
+    world = patched.gray()
+    views = [*world.train, *world.validation, world.test(0.1), world.test(0.9), *(e for _, e in world.corners)]
+    assert all(torch.equal(e.inputs[:, 0], e.inputs[:, 1]) and e.patches is None for e in views)
+    assert torch.equal(world.test(0.1).inputs, world.test(0.9).inputs)
+    assert [e.flip_rate for e in world.train] == [e.flip_rate for e in patched.train]
+
+
+def test_head_is_the_first_digits(patched: World) -> None:
+    few, all_of_them = patched.test_canvas.head(9).paint(0.4), patched.test(0.4)
+    assert len(few) == 9 and same(few, all_of_them.subset(torch.arange(9)))
+
+
+def test_subset_takes_an_index_or_a_mask(patched: World) -> None:
+    environment = patched.train[0]
+    index = torch.tensor([3, 1, 4])
+    some = environment.subset(index)
+    assert len(some) == 3 and some.flip_rate == environment.flip_rate and some.name == environment.name
+    for name in ("inputs", "labels", "colors", "digits", "patches"):
+        assert torch.equal(getattr(some, name), getattr(environment, name)[index])
+    reds = environment.subset(environment.colors == 0)
+    assert len(reds) == (environment.colors == 0).sum() and (reds.colors == 0).all()
+
+
+def test_sample_draws_whole_rows_with_replacement(patched: World) -> None:
+    environment = patched.train[0].subset(torch.arange(20))
+    sampled, again = (environment.sample(1_000, generator(7)) for _ in range(2))
+    assert len(sampled) == 1_000 and same(sampled, again)
+    assert not same(sampled, environment.sample(1_000, generator(8)))
+    index = torch.randint(20, (1_000,), generator=generator(7))
+    assert same(sampled, environment.subset(index))
+
+
+def test_to_moves_every_tensor(patched: World) -> None:
+    moved = patched.to("meta")
+    environments = (*moved.train, *moved.validation)
+    names = ("inputs", "labels", "colors", "digits", "patches")
+    assert {getattr(e, name).device.type for e in environments for name in names} == {"meta"}
+    canvas = ("images", "digits", "labels", "color_draws", "patch_draws")
+    assert {getattr(moved.test_canvas, name).device.type for name in canvas} == {"meta"}
+    assert patched.train[0].inputs.device.type == "cpu"
+
+
+# Ceilings: first the numbers that everybody knows, then every world against its own counts.
+
+
+def entropy(chance: float) -> float:
+    return -chance * log(chance) - (1 - chance) * log(1 - chance)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.2, 0.9, 1.0])
+def test_shape_alone_gives_75_percent_everywhere(plain: World, rate: float) -> None:
+    ceiling = plain.bayes("invariant")
+    assert ceiling.accuracy(rate) == pytest.approx(0.75)
+    assert ceiling.risk(rate) == pytest.approx(entropy(0.25)) == pytest.approx(0.56234, abs=5e-6)
+
+
+def test_color_alone_gives_90_80_10(plain: World) -> None:
+    ceiling = plain.bayes("color")
+    assert [ceiling.accuracy(rate) for rate in (0.1, 0.2, 0.9)] == pytest.approx([0.9, 0.8, 0.1])
+    assert (
+        (ceiling.risk(0.1) + ceiling.risk(0.2)) / 2 == pytest.approx(entropy(0.15)) == pytest.approx(0.4227, abs=5e-5)
+    )
+    assert ceiling.risk(0.9) == pytest.approx(-0.1 * log(0.85) - 0.9 * log(0.15))
+
+
+@pytest.mark.parametrize(("rate", "chance"), [(0.1, 0.3251), (0.2, 0.5004)])
+def test_color_alone_learned_where_it_is_judged(digits: Digits, rate: float, chance: float) -> None:
+    world = colored_mnist(digits, flip_rates=(rate,), samples=10)
+    assert world.bayes("color").risk(rate) == pytest.approx(chance, abs=5e-5)
+
+
+def test_pooled_clues_follow_the_color(plain: World) -> None:
+    ceiling = plain.bayes("pooled")
+    assert [ceiling.accuracy(rate) for rate in (0.1, 0.2, 0.9)] == pytest.approx([0.9, 0.8, 0.1])
+    assert [ceiling.risk(rate) for rate in (0.1, 0.2, 0.9)] == pytest.approx([0.286, 0.423, 1.381], abs=5e-4)
+    assert (ceiling.risk(0.1) + ceiling.risk(0.2)) / 2 == pytest.approx(0.3545, abs=5e-5)
+
+
+@pytest.mark.parametrize("classes", [5, 10])
+def test_pooled_clues_with_many_classes(digits: Digits, classes: int) -> None:
+    world = colored_mnist(digits, classes=classes, samples=10)
+    assert [world.bayes("pooled").accuracy(p) for p in (0.1, 0.2, 0.9)] == pytest.approx([0.925, 0.85, 0.325])
+    assert [world.bayes("invariant").accuracy(p) for p in (0.1, 0.2, 0.9)] == pytest.approx([0.75] * 3)
+    assert [world.bayes("color").accuracy(p) for p in (0.1, 0.2, 0.9)] == pytest.approx([0.9, 0.8, 0.1])
+
+
+def test_pooled_clues_with_a_patch(patched: World) -> None:
+    assert [patched.bayes("pooled").accuracy(p) for p in (0.1, 0.2, 0.9)] == pytest.approx([0.945, 0.88, 0.145])
+    assert [patched.bayes("color").accuracy(p) for p in (0.1, 0.2, 0.9)] == pytest.approx([0.9, 0.8, 0.1])
+
+
+def test_a_label_never_seen_in_training_has_infinite_risk(digits: Digits) -> None:
+    ceiling = colored_mnist(digits, flip_rates=(0.0,), samples=10).bayes("color")
+    assert ceiling.risk(0.0) == 0.0 and ceiling.accuracy(0.0) == 1.0
+    assert isinf(ceiling.risk(0.5)) and ceiling.risk(0.5) > 0 and ceiling.accuracy(0.5) == pytest.approx(0.5)
+
+
+def seen_by(clue: str, environment: Environment, classes: int) -> torch.Tensor:
+    """What a predictor sees of each sample, as one number (n,)."""
+    clean, colors = clean_labels(environment.digits, classes), environment.colors
+    patches = torch.zeros_like(colors) if environment.patches is None else environment.patches
+    return {"invariant": clean, "color": colors, "pooled": (clean * classes + colors) * 2 + patches}[clue]
+
+
+def check_ceilings_by_counting(world: World) -> None:
+    """A table of what the training samples say about each clue, used on the test samples."""
+    tests = [world.test(rate) for rate in (0.1, 0.5, 0.9)]
+    if len(set(world.label_noise)) == 1:  # else the validation labels are not as noisy as the test's
+        tests += world.validation
+    for clue in ("invariant", "color", "pooled"):
+        table = torch.zeros(2 * world.classes**2, world.classes, dtype=torch.float64)
+        for environment in world.train:
+            seen = seen_by(clue, environment, world.classes)
+            table.index_put_((seen, environment.labels), torch.tensor(1.0, dtype=torch.float64), accumulate=True)
+        chances = table / table.sum(1, keepdim=True)
+        ceiling = world.bayes(clue)
+        for environment in tests:
+            row, count, rate = (
+                chances[seen_by(clue, environment, world.classes)],
+                len(environment),
+                environment.flip_rate,
+            )
+            expected = ceiling.accuracy(rate)
+            hits = share(row.argmax(1) == environment.labels)
+            assert hits == pytest.approx(expected, abs=sigmas(expected, count) + 1e-9), (clue, rate)
+            losses = -row[torch.arange(count), environment.labels].log()
+            # 0.01 nats for the table, which was itself learned from samples
+            error = 4 * losses.std().item() / sqrt(count) + 0.01
+            assert losses.mean().item() == pytest.approx(ceiling.risk(rate), abs=error), (clue, rate)
+
+
+def test_ceilings_agree_with_counts(world: World) -> None:
+    check_ceilings_by_counting(world)
+
+
+def test_ceilings_agree_with_counts_on_real_digits(mnist: Digits) -> None:
+    check_ceilings_by_counting(colored_mnist(mnist, generator=generator(0)))
+
+
+def test_real_digits_have_little_ink_where_the_patch_goes(mnist: Digits) -> None:
+    # A few strokes do reach into the upper right corner, of fives above all; the gray view loses them.
+    for images in (mnist.images, mnist.test_images):
+        small = images[:, ::2, ::2].double()
+        corners = torch.stack([small[:, :PATCH, :PATCH], small[:, :PATCH, -PATCH:]], 1)
+        assert share(corners.amax((1, 2, 3)) > 0) < 0.05
+        assert corners.sum() / small.sum() < 0.001
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"flip_rates": (0.1, 1.2)}, r"^Parameter `flip_rates` should be in \[0, 1\]\. Found 1\.2\.$"),
+        ({"flip_rates": (-0.1,)}, r"^Parameter `flip_rates` should be in \[0, 1\]\. Found -0\.1\.$"),
+        ({"flip_rates": (float("nan"),)}, r"^Parameter `flip_rates` should be in \[0, 1\]\. Found nan\.$"),
+        ({"flip_rates": ()}, r"^Parameter `flip_rates` should .+\. Found none\.$"),
+        ({"label_noise": 0.6}, r"^Parameter `label_noise` should be in \[0, 0\.5\]\. Found 0\.6\.$"),
+        ({"label_noise": float("nan")}, r"^Parameter `label_noise` should be in \[0, 0\.5\]\. Found nan\.$"),
+        ({"label_noise": (0.1, -0.1)}, r"^Parameter `label_noise` should be in \[0, 0\.5\]\. Found -0\.1\.$"),
+        ({"label_noise": (0.1, 0.2, 0.3)}, r"^Parameter `label_noise` should be one number or 2\. Found 3\.$"),
+        ({"samples": 25_001}, r"^Parameter `samples` should be in \[1, 25,000\] .+\. Found 25001\.$"),
+        ({"samples": 0}, r"^Parameter `samples` should be in \[1, 25,000\] .+\. Found 0\.$"),
+        ({"flip_rates": (0.1, 0.2, 0.3), "samples": 16_667}, r"^Parameter `samples` should be in \[1, 16,666\] "),
+        ({"classes": 3}, r"^Parameter `classes` should be one of \(2, 5, 10\)\. Found 3\.$"),
+        ({"classes": 5, "patch": True}, r"^Parameter `patch` should be .+\. Found 5 classes\.$"),
+    ],
+)
+def test_one_clear_error_for_what_cannot_be(digits: Digits, changes: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        colored_mnist(digits, **changes)
+
+
+@pytest.mark.parametrize("rate", [-0.01, 1.01, float("nan")])
+def test_no_painting_outside_zero_to_one(plain: World, rate: float) -> None:
+    with pytest.raises(ValueError, match=r"^Parameter `flip_rate` should be in \[0, 1\]\. Found "):
+        plain.test(rate)
+
+
+def test_unknown_clue(plain: World) -> None:
+    with pytest.raises(ValueError, match=r"^Parameter `clue` should be one of .+\. Found 'shape'\.$"):
+        plain.bayes("shape")  # type: ignore[arg-type]

@@ -1,0 +1,225 @@
+"""The house's floors: imports point down only, and what stays outside stays outside."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import invtutor
+
+ROOT = Path(invtutor.__file__).parent
+PLUMBING = {"algorithms.algorithm", "algorithms.descent"}
+
+FLOORS = {
+    0: {"typefaces", "digits", "networks"},
+    1: {"environments"},
+    2: {"risks"},
+    3: {"algorithms"},  # the package, with all its methods
+    4: {"history", "training"},
+    5: {"figures"},
+    6: {"recipes", "checks"},
+    7: {"widgets", "lessons", "notebook", "sweeps"},
+    8: {"cli"},
+}
+# Where lower is not enough to be allowed, and the few steps to a neighbor.
+ONLY = {
+    "digits": {"typefaces"},
+    "environments": {"digits"},
+    "risks": {"environments"},
+    "algorithms": {"risks", "environments", "algorithms.algorithm", "algorithms.descent"},
+    "history": set[str](),
+    "training": {"algorithms.algorithm", "risks", "environments", "history"},
+    "figures": {"environments", "history"},
+}
+NEVER = {"recipes": {"figures"}, "checks": {"figures"}}
+
+# Packages that one room alone may know; those in LAZY only inside of functions, so that the rest works without them.
+ROOMS = {
+    "torchvision": {"digits"},
+    "matplotlib": {"typefaces", "figures", "notebook"},
+    "ipywidgets": {"widgets"},
+    "IPython": {"widgets", "notebook"},
+    "papermill": {"lessons"},
+    "nbclient": {"lessons"},
+    "nbformat": {"lessons"},
+    "jupyter_client": {"lessons"},
+    "dask": {"sweeps"},
+    "distributed": {"sweeps"},
+}
+LAZY = {"torchvision", "papermill", "nbclient", "nbformat", "jupyter_client", "dask", "distributed"}
+
+
+class Import(NamedTuple):
+    module: str  # who imports, by its path below invtutor, such as algorithms.erm
+    name: str  # what, in full, such as invtutor.risks.risk
+    line: int
+    lazy: bool
+
+
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(ROOT.rglob("*.py"))
+    if "notebooks" not in path.parts
+}
+
+
+def trees() -> Iterator[tuple[str, ast.Module]]:
+    for module, path in MODULES.items():
+        yield module, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports() -> list[Import]:
+    found = []
+    for module, tree in trees():
+        inside = {
+            id(node)
+            for function in ast.walk(tree)
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+            for node in ast.walk(function)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{module}, line {node.lineno}: imports are absolute here"
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                continue
+            found += [Import(module, name, node.lineno, id(node) in inside) for name in names]
+    return found
+
+
+IMPORTS = imports()
+
+
+def room(module: str) -> str:
+    """algorithms.erm → algorithms."""
+    return module.split(".")[0]
+
+
+def floor(module: str) -> int:
+    return next(number for number, rooms in FLOORS.items() if room(module) in rooms)
+
+
+def inner(name: str) -> str | None:
+    """invtutor.algorithms.vrex.penalty → algorithms.vrex; None for what is not ours."""
+    if name.split(".")[0] != "invtutor":
+        return None
+    parts = name.split(".")[1:]
+    while parts and ".".join(parts) not in MODULES:
+        parts.pop()
+    return ".".join(parts)
+
+
+def test_every_module_has_a_floor() -> None:
+    known = set().union(*FLOORS.values()) | {"__init__"}
+    assert {room(module) for module in MODULES} <= known, "a new module: give it a floor, in the design and here"
+
+
+def test_imports_point_down_only() -> None:
+    wrong = []
+    for module, name, line, _ in IMPORTS:
+        target = inner(name)
+        if target is None or module in ("__init__", "algorithms"):  # the packages' doors name what is behind them
+            continue
+        if target == "":  # the front door itself
+            fine = floor(module) == 8
+        elif room(module) in ONLY:
+            fine = target in ONLY[room(module)]
+        else:
+            fine = floor(target) < floor(module) and target not in NEVER.get(room(module), set())
+        if not fine:
+            wrong.append(f"{module}, line {line}: {name}")
+    assert not wrong
+
+
+def test_the_table_sees_a_wrong_import() -> None:
+    # The two kinds of slips that the walk must not miss: a package's name by `from`, and a lazy import.
+    assert inner("invtutor.figures") == "figures"
+    assert inner("invtutor.algorithms.vrex.penalty") == "algorithms.vrex"
+    assert inner("invtutor.algorithms.VREx") == "algorithms"
+    assert inner("invtutor.__version__") == "" and inner("torch.nn") is None
+    assert any(entry.lazy for entry in IMPORTS) and not all(entry.lazy for entry in IMPORTS)
+
+
+def test_methods_do_not_know_each_other() -> None:
+    methods = {m for m in MODULES if m.startswith("algorithms.")} - PLUMBING
+    assert methods
+    wrong = [
+        f"{i.module}, line {i.line}: {i.name}" for i in IMPORTS if i.module in methods and inner(i.name) in methods
+    ]
+    assert not wrong
+
+
+def test_the_front_door_opens_on_nothing_heavy() -> None:
+    behind = {room(target) for i in IMPORTS if i.module == "__init__" and (target := inner(i.name))}
+    assert behind and not {name for name in behind if floor(name) == 5 or floor(name) > 6}
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_a_package_is_known_to_its_rooms_alone(package: str) -> None:
+    found = [entry for entry in IMPORTS if entry.name.split(".")[0] == package]
+    wrong = [f"{e.module}, line {e.line}: {e.name}" for e in found if room(e.module) not in ROOMS[package]]
+    assert not wrong
+    if package in LAZY:
+        assert not [f"{e.module}, line {e.line}: {e.name}" for e in found if not e.lazy]
+
+
+def test_matplotlib_waits_until_typefaces_are_drawn() -> None:
+    assert all(e.lazy for e in IMPORTS if e.module == "typefaces" and e.name.split(".")[0] == "matplotlib")
+
+
+def test_import_needs_none_of_the_optional_packages() -> None:
+    blocked = ["ipywidgets", "papermill", "nbclient", "nbformat", "dask", "torchvision", "IPython", "matplotlib"]
+    program = f"""
+import sys
+for name in {blocked}:
+    sys.modules[name] = None
+import invtutor
+assert all(hasattr(invtutor, name) for name in invtutor.__all__)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT.parent, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_pyplot() -> None:
+    # Its current figure is global: two callbacks at once would draw into each other's picture.
+    wrong = [f"{e.module}, line {e.line}" for e in IMPORTS if "pyplot" in e.name.split(".") or "pylab" in e.name]
+    wrong += [
+        f"{module}, line {node.lineno}"
+        for module, tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr == "pyplot"
+    ]
+    assert not wrong
+
+
+def test_no_pickle() -> None:
+    # A pickle runs code when it is read.
+    picklers = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+    readers = {"torch.load", "torch.save", "torch.jit.load", "torch.package"}
+    wrong = [
+        f"{e.module}, line {e.line}: {e.name}"
+        for e in IMPORTS
+        if e.name.split(".")[0] in picklers or any(e.name.startswith(reader) for reader in readers)
+    ]
+    for module, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and ast.unparse(node) in readers:
+                wrong.append(f"{module}, line {node.lineno}: {ast.unparse(node)}")
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("np.load", "numpy.load"):
+                options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                if options.get("allow_pickle") != "False":
+                    wrong.append(f"{module}, line {node.lineno}: {ast.unparse(node)}")
+    assert not wrong
+
+
+def test_no_notebook_bar() -> None:
+    # tqdm's notebook bar is a widget, which a page without a kernel cannot show.
+    assert not [f"{e.module}, line {e.line}" for e in IMPORTS if e.name.startswith(("tqdm.notebook", "tqdm.auto"))]

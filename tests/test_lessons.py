@@ -1,0 +1,451 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import nbformat
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from invtutor import lessons
+from invtutor.lessons import Lesson, LessonError, binder_link, copy_lessons, course, execute, find, refresh, resolve
+
+PARAMETERS = """\
+seed: int = 0                   # first seed
+profile: str = "auto"           # smoke | quick | paper
+source: str = "auto"            # digits
+flip_rates: list = [0.1, 0.2]   # one per environment
+penalty_weight: float = 1e4     # λ
+rescale: bool = True            # divide by λ
+steps: int = 0                  # 0: as the profile says
+out_dir: str = ""               # where result.json goes"""
+
+FINISH = """\
+import json, pathlib
+record = {"lesson": LESSON, "parameters": {"seed": seed, "out_dir": out_dir}, "headline": f"seed {seed}",
+          "peak_memory_mb": 100.0, "metrics": {"table": {"ERM": {"p=0.9": 0.17}}}}
+_ = pathlib.Path(out_dir, "result.json").write_text(json.dumps(record))"""
+
+
+def write_lesson(folder: Path, name: str, *cells: str, parameters: str = PARAMETERS, finish: bool = True) -> Path:
+    """A small lesson `name` in folder, whose last cell writes result.json unless told not to."""
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": kernel})
+    title = f"# The lesson {name}\n\n**Time:** 25 minutes"
+    tagged = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    sources = [*cells, *([FINISH.replace("LESSON", repr(name))] if finish else [])]
+    notebook.cells = [nbformat.v4.new_markdown_cell(title), tagged, *map(nbformat.v4.new_code_cell, sources)]
+    path = folder / f"{name}.ipynb"
+    nbformat.write(notebook, path)
+    return path
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*")) if folder.exists() else []
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of lessons that the library takes for its own."""
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    monkeypatch.setattr(lessons, "folder", lambda: folder)
+    return folder
+
+
+@pytest.fixture
+def lesson(shelf: Path) -> Lesson:
+    return find(write_lesson(shelf, "03_irmv1", "print('seed', seed, penalty_weight)"))
+
+
+# ------------------------------------------------------------------------------------------------- finding
+
+
+def test_lessons_are_read_in_order(shelf: Path, lesson: Lesson) -> None:
+    write_lesson(shelf, "00_start")
+    (shelf / "notes.ipynb").write_text("{}")
+    assert [each.name for each in lessons.lessons()] == ["00_start", "03_irmv1"]
+    assert (lesson.title, lesson.minutes) == ("The lesson 03_irmv1", 25)
+    assert lesson.parameters[0] == ("seed", "int", 0, "first seed")
+    assert {p.name: p.default for p in lesson.parameters}["penalty_weight"] == 10_000.0
+
+
+@pytest.mark.parametrize("name", ["3", "03", "03_irmv1", "03_irmv1.ipynb"])
+def test_find_by_number_or_name(lesson: Lesson, name: str) -> None:
+    assert find(name) == lesson
+
+
+def test_find_names_the_lessons(lesson: Lesson) -> None:
+    with pytest.raises(ValueError, match=r"no lesson '7'\. The lessons are: 03_irmv1\."):
+        find("7")
+
+
+def test_folder_beside_and_inside_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "invtutor"
+    package.mkdir()
+    monkeypatch.setattr(lessons, "__file__", str(package / "lessons.py"))
+    assert lessons.folder() == tmp_path / "notebooks"
+    (package / "notebooks").mkdir()
+    assert lessons.folder() == package / "notebooks"
+
+
+# ------------------------------------------------------------------------------------------------- parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "value"),
+    [
+        ("seed", "7", 7),
+        ("seed", 7, 7),
+        ("penalty_weight", "1e3", 1000.0),
+        ("penalty_weight", "5", 5.0),
+        ("penalty_weight", 5, 5.0),
+        ("rescale", "false", False),
+        ("rescale", "True", True),
+        ("profile", "smoke", "smoke"),
+        ("flip_rates", "0.1,0.2,1", [0.1, 0.2, 1.0]),
+        ("flip_rates", "[0.1, 0.3]", [0.1, 0.3]),
+        ("flip_rates", (0.1, 0.3), [0.1, 0.3]),
+        ("steps", "0", 0),  # the lesson's own default, though no run could have it
+    ],
+)
+def test_resolve_gives_the_declared_type(lesson: Lesson, name: str, given: object, value: object) -> None:
+    resolved = resolve(lesson, {name: given})[name]
+    assert resolved == value
+    assert type(resolved) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("sed", "1", "Lesson 03_irmv1 has no parameter `sed`; did you mean `seed`?"),
+        ("nothing", "1", "no parameter `nothing`; it has: seed, profile"),
+        ("seed", "1.5", "Parameter `seed` should be a whole number. Found '1.5'."),
+        ("seed", "1e3", "whole number"),
+        ("seed", "", "whole number"),
+        ("seed", True, "whole number"),
+        ("seed", "__import__('os')", "whole number"),
+        ("seed", -1, "Parameter `seed` should be in"),
+        ("seed", 2**31, "Parameter `seed` should be in"),
+        ("penalty_weight", "much", "Parameter `penalty_weight` should be a finite number. Found 'much'."),
+        ("penalty_weight", "nan", "a finite number"),
+        ("penalty_weight", float("inf"), "a finite number"),
+        ("penalty_weight", "1e999", "a finite number"),
+        ("penalty_weight", 10**400, "a finite number"),
+        ("penalty_weight", "-1", "Parameter `penalty_weight` should be"),
+        ("rescale", "1", "Parameter `rescale` should be True or False. Found '1'."),
+        ("profile", 3, "Parameter `profile` should be a text. Found 3."),
+        ("profile", "fast", "Parameter `profile` should be one of auto, smoke, quick, paper. Found 'fast'."),
+        ("source", "cifar", "Parameter `source` should be one of"),
+        ("flip_rates", "0.1", "Parameter `flip_rates` should be a list such as [0.1, 0.2]. Found '0.1'."),
+        ("flip_rates", ["0.1", "0.2"], "a list such as"),
+        ("flip_rates", [0.1], "at least two chances"),
+        ("flip_rates", "0.1,1.2", "Parameter `flip_rates` should be in [0, 1]. Found 1.2."),
+        ("steps", "-5", "Parameter `steps` should be at least 1. Found -5."),
+    ],
+)
+def test_resolve_refuses_in_one_line(lesson: Lesson, name: str, given: object, message: str) -> None:
+    with pytest.raises(ValueError) as refusal:
+        resolve(lesson, {name: given})
+    assert message in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "given"),
+    [("seeds: int = 5", 101), ("threshold: float = 0.5", 1.5), ("flip_rate: float = 0.1", -0.1)]
+    + [("device: str = 'auto'", device) for device in ("gpu", "cuda:99", "")],
+)
+def test_limits_of_lessons(tmp_path: Path, line: str, given: object) -> None:
+    name = line.split(":")[0]
+    with pytest.raises(ValueError, match=f"Parameter `{name}` should be"):
+        resolve(find(write_lesson(tmp_path, "00_x", parameters=line)), {name: given})
+
+
+# ------------------------------------------------------------------------------------------------- executing
+
+
+def test_execute_leaves_notebook_and_result(lesson: Lesson, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = lesson.path.read_bytes()
+    out = tmp_path / "out"
+    result = execute(lesson, {"seed": "7"}, out=out)
+    assert files(out) == ["03_irmv1.ipynb", "result.json"]
+    assert result.record == json.loads((out / "result.json").read_text())
+    assert result.record["parameters"] == {"seed": 7, "out_dir": str(out)}
+    assert lessons.summary(result).split()[-2:] == ["seed", "7"]
+    assert "100 MB" in lessons.summary(result)
+    notebook = nbformat.read(result.notebook, as_version=4)
+    nbformat.validate(notebook)
+    assert notebook.cells[2].metadata.tags == ["injected-parameters"]
+    assert notebook.cells[3].outputs[0].text == "seed 7 10000.0\n"
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert ".running-" not in result.notebook.read_text()
+    assert lesson.path.read_bytes() == before
+    assert "03_irmv1" in capfd.readouterr().err  # the progress bar
+    execute(lesson, {}, out=out, quiet=True)  # again into the same folder
+    assert json.loads((out / "result.json").read_text())["headline"] == "seed 0"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_kernel_is_this_python_in_the_lessons_folder(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "jupyter" / "kernels" / "python3"
+    elsewhere.mkdir(parents=True)
+    spec = {"argv": ["/nowhere/python", "{connection_file}"], "display_name": "x", "language": "python"}
+    (elsewhere / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "0")
+    probe = "import sys, os, zmq\nfrom ipykernel.kernelapp import IPKernelApp\nkernel = IPKernelApp.instance()\n"
+    probe += "print(sys.executable, os.getcwd(), kernel.transport, kernel.ip, kernel.connection_file, sep='|')"
+    path = write_lesson(shelf, "00_x", probe, parameters="seed: int = 0", finish=False)
+    result = execute(find(path), {}, out=tmp_path / "out", quiet=True)
+    assert result.record == {}
+    said = nbformat.read(result.notebook, as_version=4).cells[2].outputs[0].text.strip().split("|")
+    assert said[:3] == [sys.executable, str(shelf), "ipc"]
+    sockets = Path(said[3]).parent
+    assert Path(said[4]).parent == sockets
+    assert not sockets.exists()
+
+
+@pytest.mark.parametrize("given", [{"sed": "1"}, {"seed": "x"}, {"seed": -1}, {"out_dir": "there"}])
+def test_wrong_parameters_write_nothing(lesson: Lesson, tmp_path: Path, given: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        execute(lesson, given, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan")])
+def test_wrong_time_limit(lesson: Lesson, tmp_path: Path, timeout: float) -> None:
+    with pytest.raises(ValueError, match="Parameter `timeout` should be above 0"):
+        execute(lesson, {}, out=tmp_path / "out", timeout=timeout)
+
+
+def test_out_that_cannot_be_used(lesson: Lesson, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"Cannot write results into .*file"):
+        execute(lesson, {}, out=tmp_path / "file" / "out")
+    other = tmp_path / "other"
+    other.mkdir()
+    for content in ('{"lesson": "00_start"}', "half of a fi"):
+        (other / "result.json").write_text(content)
+        with pytest.raises(ValueError, match="is not a result of lesson 03_irmv1; choose another folder"):
+            execute(lesson, {}, out=other)
+        assert files(other) == ["result.json"]
+        assert (other / "result.json").read_text() == content
+
+
+def test_failing_lesson_names_the_cell_and_keeps_the_older_result(shelf: Path, tmp_path: Path) -> None:
+    breaks = "# divide\nif seed == 5:\n    1 / 0"
+    lesson, out = find(write_lesson(shelf, "02_erm", "print('fine')", breaks)), tmp_path / "out"
+    execute(lesson, {"seed": 4}, out=out, quiet=True)
+    older = {name: (out / name).read_bytes() for name in files(out)}
+    with pytest.raises(LessonError, match=r"^02_erm: cell \[4\] `# divide`: ZeroDivisionError: division by zero"):
+        execute(lesson, {"seed": 5}, out=out, quiet=True)
+    assert files(out) == ["02_erm.failed.ipynb", "02_erm.ipynb", "result.json"]
+    assert {name: (out / name).read_bytes() for name in older} == older
+    failed = nbformat.read(out / "02_erm.failed.ipynb", as_version=4)
+    assert failed.cells[4].execution_count == 4
+    assert failed.cells[4].outputs[0].ename == "ZeroDivisionError"
+    execute(lesson, {"seed": 6}, out=out, quiet=True)
+    assert files(out) == ["02_erm.ipynb", "result.json"]  # the failure is mended and gone
+
+
+@pytest.mark.parametrize(
+    ("cell", "cause"),
+    [
+        ("import ipywidgets\nwith ipywidgets.Output():\n    1 / 0", "in a widget, ZeroDivisionError: division by zero"),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "the kernel died"),
+        ("raise ValueError('first\\nsecond')", "ValueError: first"),
+    ],
+)
+def test_other_failures(shelf: Path, tmp_path: Path, cell: str, cause: str) -> None:
+    path = write_lesson(shelf, "02_erm", cell, parameters="seed: int = 0", finish=False)
+    with pytest.raises(LessonError) as failure:
+        execute(find(path), {}, out=tmp_path / "out", quiet=True)
+    assert str(failure.value).startswith(f"02_erm: cell [2] `{cell.splitlines()[0]}`: {cause}")
+    assert "\n" not in str(failure.value)
+    assert files(tmp_path / "out") == ["02_erm.failed.ipynb"]
+
+
+def test_lesson_that_forgets_its_result(shelf: Path, tmp_path: Path) -> None:
+    with pytest.raises(LessonError, match=r"02_erm: ran to its end but left no result\.json"):
+        execute(find(write_lesson(shelf, "02_erm", finish=False)), {}, out=tmp_path / "out", quiet=True)
+
+
+def test_time_limit_stops_the_kernel(shelf: Path, tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    cell = f"import os, pathlib, time\n_ = pathlib.Path({str(note)!r}).write_text(str(os.getpid()))\ntime.sleep(600)"
+    lesson = find(write_lesson(shelf, "02_erm", cell))
+    started = time.monotonic()
+    with pytest.raises(LessonError, match=r"cell \[3\] `import os, pathlib, time`: stopped at the time limit of 8 s"):
+        execute(lesson, {}, out=tmp_path / "out", timeout=8, quiet=True)
+    assert time.monotonic() - started < 30
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(note.read_text()), 0)
+
+
+def test_time_limit_before_the_kernel_is_there(lesson: Lesson, tmp_path: Path) -> None:
+    with pytest.raises(LessonError, match=r"^03_irmv1: before the first cell: stopped at the time limit of 0\.01 s"):
+        execute(lesson, {}, out=tmp_path / "out", timeout=0.01, quiet=True)
+    assert psutil.Process().children() == []
+
+
+def test_interrupt_leaves_nothing_behind(shelf: Path, tmp_path: Path) -> None:
+    note, out = tmp_path / "note", tmp_path / "out"
+    cell = f"""\
+import os, pathlib, time
+from ipykernel.kernelapp import IPKernelApp
+_ = pathlib.Path({str(note) + ".part"!r}).write_text(f"{{os.getpid()}}|{{IPKernelApp.instance().ip}}")
+os.replace({str(note) + ".part"!r}, {str(note)!r})
+time.sleep(600)"""
+    path = write_lesson(shelf, "02_erm", cell)
+    call = "import sys; from invtutor.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", call, "run", str(path), "--out", str(out), "--quiet"]
+    root = str(Path(lessons.__file__).parents[1])
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 60
+        while not note.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, said) == (130, "invtutor: error: stopped\n")
+    pid, ip = note.read_text().split("|")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid), 0)
+    assert not Path(ip).parent.exists()
+    assert files(out) == []
+
+
+def test_two_at_once(lesson: Lesson, tmp_path: Path) -> None:
+    def one(seed: int) -> str:
+        return str(execute(lesson, {"seed": seed}, out=tmp_path / str(seed), quiet=True).record["headline"])
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(one, range(1, 5))) == [f"seed {seed}" for seed in range(1, 5)]
+
+
+# ------------------------------------------------------------------------------------------------- course, refresh
+
+
+def test_course_goes_on_after_a_failure(shelf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_lesson(shelf, "00_start")
+    write_lesson(shelf, "01_fails", "raise SystemError('broken')", parameters="steps: int = 3", finish=False)
+    vrex = FINISH.replace("LESSON", "'02_vrex'").replace('{"ERM": {"p=0.9": 0.17}}', "TABLE")
+    vrex = vrex.replace("TABLE", '{"ERM": {"p=0.9": 0.2}, "V-REx": {"p=0.1": "70.0 ± 1.0", "p=0.9": 0.69}}')
+    write_lesson(shelf, "02_vrex", vrex, finish=False)
+    with pytest.raises(LessonError, match="1 of 3 lessons failed: 01_fails"):
+        course(tmp_path / "out", {"seed": "3"}, quiet=True)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("00_start") and said[0].endswith("100 MB  seed 3")
+    assert said[1].startswith("01_fails           FAILED  01_fails: cell [2] `raise SystemError('broken')`: System")
+    assert said[2].startswith("02_vrex")
+    table = ["accuracy, %  p=0.9       p=0.1", "ERM           20.0           –", "V-REx         69.0  70.0 ± 1.0"]
+    assert said[3:] == ["", *table]
+
+
+def test_course_refuses_before_anything_runs(shelf: Path, tmp_path: Path) -> None:
+    write_lesson(shelf, "00_start")
+    write_lesson(shelf, "01_more", parameters="seed: int = 0\nthreshold: float = 0.5")
+    for given, message in [
+        ({"trheshold": "1"}, "The course has no parameter `trheshold`; did you mean `threshold`?"),
+        ({"threshold": "2"}, "Parameter `threshold` should be in"),
+        ({"out_dir": "x"}, "Parameter `out_dir` should be left out"),
+    ]:
+        with pytest.raises(ValueError, match=message.replace("?", r"\?")):
+            course(tmp_path / "out", given)
+    assert not (tmp_path / "out").exists()
+
+
+def test_refresh_stores_outputs_and_nothing_else(shelf: Path) -> None:
+    cells = [
+        "import sys, ipywidgets\nprint(profile, source, out_dir == '')\nprint('bar', file=sys.stderr)",
+        "display(ipywidgets.IntSlider())\ndisplay('a picture')",
+    ]
+    path = write_lesson(shelf, "03_irmv1", *cells, finish=False)
+    before = nbformat.read(path, as_version=4)
+    refresh(find("03"), quiet=True)
+    after = nbformat.read(path, as_version=4)
+    assert after.metadata == before.metadata
+    for old, new in zip(before.cells, after.cells, strict=True):
+        assert (old.source, old.id, old.metadata) == (new.source, new.id, new.metadata)
+    code = [cell for cell in after.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == [1, 2, 3]
+    assert [(o.name, o.text) for o in code[1].outputs] == [("stdout", "quick mnist True\n")]
+    assert [o.data["text/plain"] for o in code[2].outputs] == ["'a picture'"]
+    assert files(shelf) == ["03_irmv1.ipynb"]
+
+
+@pytest.mark.parametrize("cell", ["1 / 0", "import sys; print(sys.prefix + '/lib')"])
+def test_refresh_refuses_failures_and_this_machines_folders(shelf: Path, cell: str) -> None:
+    path = write_lesson(shelf, "03_irmv1", cell, finish=False)
+    before = path.read_bytes()
+    with pytest.raises(LessonError, match=r"03_irmv1: cell \[2\]"):
+        refresh(find(path), quiet=True)
+    assert path.read_bytes() == before
+
+
+# ------------------------------------------------------------------------------------------------- for students
+
+
+def test_copy_never_overwrites_the_students_work(shelf: Path, tmp_path: Path) -> None:
+    for name in ("00_start", "01_more", "02_erm"):
+        write_lesson(shelf, name)
+    target = tmp_path / "new" / "course"
+    assert copy_lessons(target) == []
+    assert files(target) == [".invtutor.json", "00_start.ipynb", "01_more.ipynb", "02_erm.ipynb"]
+    assert copy_lessons(target) == []
+
+    mine = target / "01_more.ipynb"
+    mine.write_text(mine.read_text() + "\n")
+    (target / "02_erm.ipynb").unlink()
+    newer = {name: write_lesson(shelf, name, "print('newer')").read_text() for name in ("00_start", "01_more")}
+    changed = mine.read_text()
+    for _ in range(2):
+        assert copy_lessons(target) == ["01_more.ipynb"]
+        assert mine.read_text() == changed
+        assert (target / "00_start.ipynb").read_text() == newer["00_start"]
+        assert (target / "02_erm.ipynb").exists()
+
+    (target / ".invtutor.json").write_text("damaged")
+    write_lesson(shelf, "00_start", "print('newest')")
+    assert copy_lessons(target) == ["00_start.ipynb", "01_more.ipynb"]  # nobody knows whose they are
+    mine.write_text(newer["01_more"])
+    assert copy_lessons(target) == ["00_start.ipynb"]
+
+
+def test_copy_to_where_nothing_can_be_written(shelf: Path, tmp_path: Path) -> None:
+    write_lesson(shelf, "00_start")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="Cannot copy the lessons into"):
+        copy_lessons(tmp_path / "file")
+
+
+def test_binder_link(lesson: Lesson) -> None:
+    url, badge = binder_link("me/inv.tutor", "v0.1/ab", lesson)
+    assert url == "https://mybinder.org/v2/gh/me/inv.tutor/v0.1%2Fab?urlpath=lab%2Ftree%2Fnotebooks%2F03_irmv1.ipynb"
+    assert badge == f"[![Binder](https://mybinder.org/badge_logo.svg)]({url})"
+    wrong = [("me", "v1"), ("me/you/they", "v1"), ("https://github.com/me/it", "v1"), ("me/it", ""), ("me/it", "a b")]
+    for repo, ref in wrong:
+        with pytest.raises(ValueError, match=r"Parameter `re(po|f)` should be"):
+            binder_link(repo, ref, lesson)
+
+
+def test_import_needs_no_notebook_packages() -> None:
+    code = """
+        import sys
+        for name in ("papermill", "nbclient", "nbformat", "ipywidgets", "jupyter_client"):
+            sys.modules[name] = None
+        import invtutor.lessons, invtutor.cli
+    """
+    root = Path(lessons.__file__).parents[1]
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=root, check=True)

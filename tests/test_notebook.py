@@ -1,0 +1,116 @@
+"""What a lesson's cells call."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.figure import Figure
+
+from invtutor import notebook
+from invtutor.digits import Digits
+
+
+@pytest.fixture(autouse=True)
+def stand_in(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notebook, "load_digits", lambda source, quiet: digits)
+    monkeypatch.delenv("INVTUTOR_PROFILE", raising=False)
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    collected: list[Any] = []
+    monkeypatch.setattr(notebook, "display", lambda *things, **_: collected.extend(things))
+    return collected
+
+
+def test_begin_says_what_is_used_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    lesson = notebook.begin("x", profile="smoke", seed=3, device="cpu")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert str(lesson.digits) in line
+    assert "profile: smoke, 2 seeds from 3" in line
+    assert "device: cpu" in line
+
+
+def test_the_profile_comes_from_the_parameter_then_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert notebook.begin("x").profile == "quick"
+    monkeypatch.setenv("INVTUTOR_PROFILE", "smoke")
+    assert notebook.begin("x").profile == "smoke"
+    assert notebook.begin("x", profile="paper").profile == "paper"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("profile", "fast"),
+        ("seed", -1),
+        ("flip_rates", [0.1, 1.2]),
+        ("label_noise", 0.7),
+        ("penalty_weight", math.nan),
+        ("device", "abacus"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_at_once(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"Parameter `{name}` should be"):
+        notebook.begin("x", **{name: value})
+
+
+def test_claims_hold_fail_or_are_not_judged(capsys: pytest.CaptureFixture[str]) -> None:
+    lesson = notebook.begin("x", profile="quick")
+    assert lesson.claim("fine", [0.4, 0.6], 0.4, 0.6).mean == 0.5
+    assert "✓ fine: 0.500 ± 0.141 over 2 seeds, in [0.4, 0.6]" in capsys.readouterr().out
+    for values in ([0.7], [math.nan]):
+        with pytest.raises(AssertionError, match="too much"):
+            lesson.claim("too much", values, 0.4, 0.6)
+    for parameters in ({"profile": "smoke"}, {"flip_rates": [0.1, 0.3]}, {"penalty_weight": 10.0}):
+        notebook.begin("x", **parameters).claim("elsewhere", 0.9, 0.0, 0.1)
+        assert "not judged" in capsys.readouterr().out
+
+
+def test_recipes_follow_the_lesson(digits: Digits) -> None:
+    recipe = notebook.begin("x", profile="smoke", seed=5, flip_rates=[0.3, 0.4]).recipe("irmv1", penalty_weight=7.0)
+    assert (recipe.seed, recipe.flip_rates, recipe.source) == (5, (0.3, 0.4), digits.source)
+    assert recipe.hyper["penalty_weight"] == 7.0
+
+
+def test_train_gives_one_run_per_seed() -> None:
+    lesson = notebook.begin("x", profile="smoke", seed=5)
+    runs = lesson.train(lesson.recipe("erm", steps=2))
+    assert [run.recipe.seed for run in runs] == [5, 6]
+    assert len(lesson.train(lesson.recipe("erm", steps=2), seeds=1)) == 1
+
+
+def test_finish_writes_the_result(tmp_path: Path, shown: list[Any]) -> None:
+    lesson = notebook.begin("x", profile="smoke", seed=5, out_dir=str(tmp_path / "new"))
+    lesson.claim("shown", 0.5, 0.0, 1.0)
+    lesson.finish("half", table={"ERM": {"p=0.1": 0.5}}, extra=2.0)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["result.json"]
+    result = json.loads((tmp_path / "new" / "result.json").read_text())
+    assert result["headline"] == "half"
+    assert result["metrics"] == {"extra": 2.0, "table": {"ERM": {"p=0.1": 0.5}}}
+    assert result["parameters"]["seed"] == 5
+    assert result["seconds"] >= 0
+    assert result["peak_memory_mb"] > 50
+    assert result["versions"].keys() == {"invtutor", "torch", "python"}
+    assert shown[-1]["application/vnd.invtutor.result+json"] == result
+
+
+def test_a_lesson_without_a_folder_writes_nothing(
+    tmp_path: Path, shown: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    notebook.begin("x", profile="smoke", out_dir="").finish("done")
+    assert not list(tmp_path.iterdir())
+
+
+def test_picture_carries_its_alt_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(notebook, "display", lambda data, metadata, raw: seen.update(data=data, metadata=metadata))
+    notebook.picture(Figure(), "an empty figure")
+    assert seen["metadata"]["image/png"]["alt"] == seen["data"]["text/plain"] == "an empty figure"
+
+
+def test_show_gives_the_source(shown: list[Any]) -> None:
+    notebook.show(notebook.picture)
+    assert shown[0].data.startswith("```python\ndef picture(")

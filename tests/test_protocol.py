@@ -1,0 +1,198 @@
+"""What every method must do, whatever its mathematics: the same tests for all that recipes know."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from worlds import TEST_RATE, gradients, network, training_environments, two_bit
+
+from invtutor.algorithms import ERM, Algorithm
+from invtutor.digits import Digits
+from invtutor.environments import Environment
+from invtutor.recipes import ALGORITHMS, Recipe, run
+from invtutor.risks import accuracy, risks
+from invtutor.training import fit, step_at
+
+DOUBLE = torch.float64
+
+# The hyper-parameters at which a method is ERM. A new method needs its row here.
+NEUTRAL: dict[str, dict[str, Any]] = {
+    "erm": {},
+    "irmv1": {"penalty_weight": 0.0},
+    "vrex": {"penalty_weight": 0.0},
+    "mmrex": {"penalty_weight": 0.0},
+}
+
+every_method = pytest.mark.parametrize("kind", [pytest.param(kind, id=kind.label) for kind in ALGORITHMS.values()])
+
+
+def tensors(environment: Environment) -> list[torch.Tensor]:
+    values = [getattr(environment, f.name) for f in fields(environment)]
+    return [value for value in values if isinstance(value, torch.Tensor)]
+
+
+def train(algorithm: Algorithm, environments: Sequence[Environment], **options: Any) -> list[dict[str, float]]:
+    optimizer = torch.optim.Adam(algorithm.parameters(), lr=0.01)
+    return fit(algorithm, optimizer, environments, 12, every=1, progress=False, **options).records
+
+
+@every_method
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("count", [2, 3])
+def test_every_moved_tensor_gets_a_finite_gradient(kind: type[Algorithm], count: int, outputs: int) -> None:
+    algorithm = kind(network(outputs=outputs))
+    metrics = algorithm.backward(training_environments(count))
+    moved = algorithm.parameters()
+    assert moved and all(tensor.is_leaf and tensor.requires_grad for tensor in moved)
+    for tensor in moved:
+        assert tensor.grad is not None and tensor.grad.shape == tensor.shape
+        assert tensor.grad.isfinite().all()
+    assert any(tensor.grad.any() for tensor in moved if tensor.grad is not None)
+    assert metrics and all(isinstance(value, float) for value in metrics.values())
+
+
+@every_method
+def test_backward_accumulates_like_loss_backward(kind: type[Algorithm]) -> None:
+    algorithm, environments = kind(network(dtype=DOUBLE)), training_environments(dtype=DOUBLE)
+    algorithm.backward(environments)
+    once = gradients(algorithm)
+    algorithm.backward(environments)
+    assert all(torch.allclose(2 * a, b) for a, b in zip(once, gradients(algorithm), strict=True))
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_the_neutral_setting_is_erm(name: str, count: int) -> None:
+    assert name in NEUTRAL, "a new method says at which setting it is ERM"
+    environments = training_environments(count, dtype=DOUBLE)
+    algorithm, erm = (
+        ALGORITHMS[name](network(dtype=DOUBLE), l2=1e-3, **NEUTRAL[name]),
+        ERM(network(dtype=DOUBLE), l2=1e-3),
+    )
+    for method in (algorithm, erm):
+        method.backward(environments)
+    for ours, expected in zip(gradients(algorithm), gradients(erm), strict=True):
+        assert torch.allclose(ours, expected, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", [name for name in ALGORITHMS if name != "erm"])
+def test_the_default_setting_is_not_erm(name: str) -> None:
+    algorithm, erm = ALGORITHMS[name](network(dtype=DOUBLE)), ERM(network(dtype=DOUBLE))
+    for method in (algorithm, erm):
+        method.backward(training_environments(dtype=DOUBLE))
+    ours, theirs = (torch.cat([g.flatten() for g in gradients(method)]) for method in (algorithm, erm))
+    assert torch.nn.functional.cosine_similarity(ours, theirs, dim=0) < 0.99
+
+
+@every_method
+def test_the_order_of_environments_does_not_matter(kind: type[Algorithm]) -> None:
+    environments = training_environments(3, dtype=DOUBLE)
+    one, other = kind(network(dtype=DOUBLE), l2=1e-3), kind(network(dtype=DOUBLE), l2=1e-3)
+    first, second = one.backward(environments), other.backward([environments[i] for i in (2, 0, 1)])
+    assert first == pytest.approx(second)
+    for a, b in zip(gradients(one), gradients(other), strict=True):
+        assert torch.allclose(a, b, rtol=1e-9, atol=1e-14)
+
+
+@every_method
+@pytest.mark.parametrize("batch_size", [None, 16])
+def test_the_same_seed_gives_the_same_history(kind: type[Algorithm], batch_size: int | None) -> None:
+    first, again, other = (
+        train(
+            kind(network(seed=seed)),
+            training_environments(),
+            batch_size=batch_size,
+            generator=torch.Generator().manual_seed(seed),
+        )
+        for seed in (1, 1, 2)
+    )
+    assert first == again, "bit for bit"
+    assert first != other
+
+
+@every_method
+def test_environments_are_left_alone(kind: type[Algorithm]) -> None:
+    environments = training_environments()
+    before = [(tensor, tensor.clone(), tensor._version) for e in environments for tensor in tensors(e)]
+    train(kind(network()), environments)
+    train(kind(network()), environments, batch_size=16)
+    for tensor, copy, version in before:
+        assert torch.equal(tensor, copy) and tensor._version == version and tensor.grad is None
+
+
+def test_environments_are_frozen() -> None:
+    with pytest.raises(AttributeError):
+        training_environments()[0].flip_rate = 0.5  # type: ignore[misc]
+
+
+def test_labels_tell_the_methods_apart() -> None:
+    labels = [str(kind(network())) for kind in ALGORITHMS.values()]
+    assert len(set(labels)) == len(labels) and all(label.strip() for label in labels)
+    assert labels == [kind.label for kind in ALGORITHMS.values()]
+
+
+def test_every_published_method_can_be_named_in_a_recipe() -> None:
+    assert {k for k in Algorithm.__subclasses__() if k.__module__.startswith("invtutor.")} == set(ALGORITHMS.values())
+
+
+@every_method
+def test_a_method_predicts_logits(kind: type[Algorithm]) -> None:
+    algorithm, environment = kind(network()), training_environments()[0]
+    assert torch.equal(algorithm.predict(environment.inputs), algorithm.model(environment.inputs))
+
+
+def global_states() -> tuple[Any, ...]:
+    return random.getstate(), torch.get_rng_state().tolist(), str(np.random.get_state())
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a_run_takes_nothing_from_global_randomness(name: str, digits: Digits) -> None:
+    recipe = Recipe.profile("smoke", name, device="cpu", samples=50, batch_size=10, steps=3, width=4, every=3)
+    before = global_states()
+    run(recipe, digits=digits, progress=False)
+    assert global_states() == before
+
+
+# The lesson itself, in two bits
+
+
+def trained(name: str, seed: int) -> Algorithm:
+    """A plain Adam loop, with the penalty at weight 1 for the first 150 steps. Wide enough not to get stuck at the
+    constant predictor, which the penalties like, too."""
+    algorithm, environments = ALGORITHMS[name](network(seed=seed, width=32)), training_environments()
+    optimizer = torch.optim.Adam(algorithm.parameters(), lr=0.003)
+    anneal = step_at(150, 1.0, 1e3)
+    for step in range(500):
+        if name != "erm":
+            algorithm.penalty_weight = anneal(step)  # type: ignore[attr-defined]
+        optimizer.zero_grad()
+        algorithm.backward(environments)
+        optimizer.step()
+    return algorithm
+
+
+def outcome(algorithm: Algorithm) -> tuple[list[float], list[float]]:
+    """Accuracies in both training environments and in the test, and the training risks."""
+    environments = (*training_environments(), two_bit(TEST_RATE))
+    with torch.no_grad():
+        by_environment = risks(algorithm.predict, environments[:2]).tolist()
+    return [accuracy(algorithm.predict, e) for e in environments], by_environment
+
+
+def test_erm_takes_the_color_and_fails() -> None:
+    accuracies, by_environment = outcome(trained("erm", seed=0))
+    assert accuracies == pytest.approx([0.9, 0.8, 0.1])
+    assert by_environment == pytest.approx([0.286, 0.423], abs=0.01), "the pooled Bayes predictor"
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("name", [name for name in ALGORITHMS if name != "erm"])
+def test_invariant_methods_take_the_shape_and_hold(name: str, seed: int) -> None:
+    accuracies, (first, second) = outcome(trained(name, seed))
+    assert accuracies == pytest.approx([0.75] * 3, abs=0.05)
+    assert abs(first - second) < 0.05, "ERM's risks differ by .137"
+    assert 0.42 < (first + second) / 2 < 0.65, "near .562, the risk of shape alone"

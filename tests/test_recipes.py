@@ -1,0 +1,400 @@
+"""Recipes: plain values, checked on the way in; runs that come out the same every time."""
+
+import json
+import re
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from invtutor.algorithms import IRMv1, VREx
+from invtutor.digits import Digits
+from invtutor.environments import Environment
+from invtutor.history import GLOSSARY
+from invtutor.recipes import (
+    ALGORITHMS,
+    PROFILES,
+    Recipe,
+    Run,
+    build,
+    find_device,
+    repeat,
+    run,
+    schedules,
+    summarize,
+)
+from invtutor.risks import accuracy
+
+METHODS = (*ALGORITHMS, "oracle")
+
+
+def smoke(method: str = "erm", **changes: Any) -> Recipe:
+    return Recipe.profile("smoke", method, **{"device": "cpu"} | changes)
+
+
+def tiny(method: str = "erm", **changes: Any) -> Recipe:
+    """Less than smoke: for tests that do not ask what was learned."""
+    sizes = {"samples": 60, "batch_size": 20, "width": 4, "steps": 4, "every": 2, "anneal": 2}
+    return smoke(method, **sizes | changes)
+
+
+@pytest.fixture(scope="module")
+def runs(digits: Digits) -> dict[str, Run]:
+    """Every method once, in the smoke profile."""
+    return {method: run(smoke(method), digits=digits, progress=False) for method in METHODS}
+
+
+def timeless(metrics: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if name != "seconds"}
+
+
+# Plain values
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_method_has_every_profile(profile: str, method: str) -> None:
+    recipe = Recipe.profile(profile, method)
+    assert recipe.algorithm == ("erm" if method == "oracle" else method)
+    assert recipe.grayscale == (method == "oracle")
+    assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+def test_profiles_grow() -> None:
+    for method in METHODS:
+        small, middle, large = (Recipe.profile(profile, method) for profile in ("smoke", "quick", "paper"))
+        assert small.steps < middle.steps and small.samples and middle.samples is None
+        assert small.batch_size < middle.batch_size and large.batch_size is None  # type: ignore[operator]
+
+
+PUBLISHED = {"width": 390, "steps": 501, "anneal": 190, "l2": 1.10794568e-3, "learning_rate": 4.898536566546834e-4}
+
+
+@pytest.mark.parametrize(
+    ("method", "expected", "hyper"),
+    [
+        ("erm", {"width": 256, "steps": 501, "l2": 1e-3, "learning_rate": 1e-3}, {}),
+        ("oracle", {"width": 83, "steps": 101, "l2": 8.602868865e-4, "learning_rate": 2.8171488e-3}, {}),
+        ("irmv1", PUBLISHED, {"penalty_weight": 91257.18613115903}),
+        ("vrex", PUBLISHED, {"penalty_weight": 91257.18613115903}),
+        ("mmrex", PUBLISHED, {"penalty_weight": 91257.18613115903}),
+    ],
+)
+def test_the_paper_profile_is_the_published_setting(method: str, expected: dict, hyper: dict) -> None:
+    recipe = Recipe.profile("paper", method)
+    protocol = {"flip_rates": (0.1, 0.2), "label_noise": 0.25, "classes": 2, "samples": None, "decay": "constant"}
+    assert {name: getattr(recipe, name) for name in expected | protocol} == expected | protocol
+    assert recipe.hyper == hyper and recipe.batch_size is None and not recipe.patch
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(),
+        Recipe(
+            "irmv1", {"penalty_weight": 1e3, "halves": True}, flip_rates=(0.1, 0.2, 0.3), label_noise=(0.1, 0.2, 0.3)
+        ),
+        Recipe("vrex", classes=10, samples=100, batch_size=10, decay="cosine", device="cuda:1"),
+        Recipe(flip_rates=(0.2,), label_noise=(0.25,)),
+    ],
+    ids=["default", "three environments", "ten classes", "one environment"],
+)
+def test_json_round_trip(recipe: Recipe) -> None:
+    text = recipe.to_json()
+    assert Recipe.from_json(text) == recipe
+    assert Recipe.from_json(text).to_json() == text
+    assert set(json.loads(text)) == {f.name for f in fields(Recipe)}
+    assert hash(Recipe.from_json(text)) == hash(recipe)
+
+
+def test_a_profile_takes_changes_of_fields_and_of_the_methods_own() -> None:
+    recipe = Recipe.profile("quick", "irmv1", penalty_weight=1e3, steps=7)
+    assert recipe.hyper == {"penalty_weight": 1e3} and recipe.steps == 7
+
+
+def test_but_changes_what_it_is_told_and_nothing_else() -> None:
+    recipe = Recipe("irmv1", {"penalty_weight": 1e3, "rescale": False})
+    other = recipe.but(penalty_weight=5.0, seed=3)
+    assert other == replace(recipe, hyper={"penalty_weight": 5.0, "rescale": False}, seed=3)
+    assert recipe.hyper == {"penalty_weight": 1e3, "rescale": False} and recipe.seed == 0, "the first is left alone"
+    assert recipe.but() == recipe
+    assert recipe.but(hyper={}).hyper == {}
+    assert recipe.but(hyper={"rescale": True}, penalty_weight=2.0).hyper.get("rescale") is True
+
+
+def test_a_recipe_does_not_share_what_it_was_made_from() -> None:
+    hyper, rates = {"penalty_weight": 1.0}, [0.1, 0.2]
+    recipe = Recipe("vrex", hyper, flip_rates=rates)  # type: ignore[arg-type]
+    hyper["penalty_weight"], rates[0] = 2.0, 0.9
+    assert recipe.hyper == {"penalty_weight": 1.0} and recipe.flip_rates == (0.1, 0.2)
+
+
+nan, inf = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("algorithm", ["irm", "oracle", ""]),
+        ("source", ["fashion"]),
+        ("flip_rates", [(0.1, 1.2), (-0.1,), (nan,)]),
+        ("label_noise", [0.6, -0.1, nan, (0.1, 0.6)]),
+        ("classes", [3, 0]),
+        ("decay", ["linear"]),
+        ("width", [0, -1]),
+        ("steps", [0]),
+        ("every", [0]),
+        ("samples", [0]),
+        ("batch_size", [0]),
+        ("learning_rate", [0.0, -1e-3, inf, nan]),
+        ("l2", [-1.0, inf, nan]),
+        ("anneal", [-1, inf]),
+        ("seed", [-1, 2**31]),
+    ],
+)
+def test_values_out_of_range_are_named(name: str, values: list) -> None:
+    for value in values:
+        with pytest.raises(ValueError, match=rf"^Parameter `{name}` should be .+\. Found .+\.$"):
+            Recipe(**{name: value})
+        with pytest.raises(ValueError, match=rf"^Parameter `{name}` "):
+            Recipe().but(**{name: value})
+
+
+@pytest.mark.parametrize("value", [-1.0, inf, nan])
+def test_the_methods_own_values_are_checked_too(value: float) -> None:
+    with pytest.raises(ValueError, match=r"^Parameter `penalty_weight` should be a finite number.+\. Found "):
+        Recipe("irmv1", {"penalty_weight": value})
+
+
+@pytest.mark.parametrize(("method", "name"), [("erm", "penalty_weight"), ("irmv1", "lambda"), ("vrex", "halves")])
+def test_a_method_takes_only_what_it_has(method: str, name: str) -> None:
+    with pytest.raises(
+        ValueError, match=rf"^Parameter `hyper` should .+{ALGORITHMS[method].label}.+ Found '{name}'\.$"
+    ):
+        Recipe(method, {name: 1.0})
+    for reserved in ("model", "l2"):
+        with pytest.raises(ValueError, match="`hyper`"):
+            Recipe(method, {reserved: 1.0})
+
+
+def test_unknown_profiles_and_methods() -> None:
+    with pytest.raises(
+        ValueError, match=r"^Parameter `profile` should be one of smoke, quick, paper\. Found 'fast'\.$"
+    ):
+        Recipe.profile("fast")
+    with pytest.raises(ValueError, match=r"^Parameter `method` should be one of erm, .+, oracle\. Found 'IRM'\.$"):
+        Recipe.profile("smoke", "IRM")
+
+
+# Devices
+
+
+def test_devices() -> None:
+    assert find_device("cpu") == torch.device("cpu")
+    assert find_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize("device", ["banana", "", "cpu:x", "meta", f"cuda:{torch.cuda.device_count()}"])
+def test_a_device_that_cannot_be_used(device: str, digits: Digits) -> None:
+    message = rf"^Parameter `device` should .+\. Found '{re.escape(device)}'\.$"
+    with pytest.raises(ValueError, match=message):
+        find_device(device)
+    with pytest.raises(ValueError, match=message):
+        run(tiny(device=device), digits=digits, progress=False)
+
+
+# Building and running
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_build_makes_what_the_recipe_says(method: str, digits: Digits) -> None:
+    algorithm, world, _ = build(tiny(method, classes=5, flip_rates=(0.1, 0.2, 0.3), l2=0.5), digits)
+    assert type(algorithm) is ALGORITHMS["erm" if method == "oracle" else method] and algorithm.l2 == 0.5
+    assert [len(e) for e in world.train] == [60] * 3 and world.classes == 5 and world.grayscale == (method == "oracle")
+    assert algorithm.predict(world.train[0].inputs).shape == (60, 5)
+
+
+def test_build_passes_the_methods_own_values(digits: Digits) -> None:
+    algorithm, _, _ = build(tiny("irmv1", penalty_weight=3.0, halves=True, rescale=False), digits)
+    assert isinstance(algorithm, IRMv1)
+    assert (algorithm.penalty_weight, algorithm.halves, algorithm.rescale) == (3.0, True, False)
+
+
+def equal(one: Environment, other: Environment) -> bool:
+    names = ("inputs", "labels", "colors", "digits")
+    return one is other or all(torch.equal(getattr(one, name), getattr(other, name)) for name in names)
+
+
+def test_worlds_and_first_weights_are_paired_across_methods(digits: Digits) -> None:
+    def built(recipe: Recipe) -> tuple[list[Environment], list[torch.Tensor], torch.Tensor]:
+        algorithm, world, generator = build(recipe, digits)
+        environments = [*world.train, *world.validation, world.test(0.9)]
+        return environments, list(algorithm.model.parameters()), generator.get_state()
+
+    environments, weights, state = built(tiny("erm"))
+    for method in ALGORITHMS:
+        # the hyper-parameters of the method and of the loop change neither the world nor the first weights
+        recipe = tiny(method, steps=9, batch_size=7, learning_rate=0.1, anneal=1, l2=0.1, every=3)
+        others, first, after = built(recipe)
+        assert all(equal(a, b) for a, b in zip(environments, others, strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(weights, first, strict=True))
+        assert torch.equal(state, after), "so that the batches are paired, too"
+    others, first, _ = built(tiny("oracle"))
+    assert all(
+        torch.equal(a.labels, b.labels) and torch.equal(a.digits, b.digits)
+        for a, b in zip(environments, others, strict=True)
+    )
+    assert all(torch.equal(a, b) for a, b in zip(weights, first, strict=True))
+    others, first, _ = built(tiny("erm", seed=1))
+    assert not any(equal(a, b) for a, b in zip(environments, others, strict=True))
+    assert not torch.equal(weights[0], first[0])
+
+
+def test_other_digits_make_another_world(digits: Digits) -> None:
+    inverted = replace(digits, labels=9 - digits.labels)
+    one, other = (build(tiny(), source)[1] for source in (digits, inverted))
+    assert torch.equal(one.train[0].digits, 9 - other.train[0].digits)
+
+
+def test_training_does_not_touch_the_first_weights_of_the_next_run(digits: Digits) -> None:
+    first = build(tiny("vrex"), digits)[0].model.state_dict()
+    trained = run(tiny("vrex"), digits=digits, progress=False).algorithm.model.state_dict()
+    again = build(tiny("vrex"), digits)[0].model.state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], trained[name]) for name in first)
+
+
+def test_schedules(digits: Digits) -> None:
+    chosen = schedules(smoke("irmv1"), IRMv1(torch.nn.Identity(), penalty_weight=1e4))
+    assert set(chosen) == {"penalty_weight"}
+    assert [chosen["penalty_weight"](step) for step in (0, 14, 15)] == [1.0, 1.0, 1e4]
+    small = schedules(smoke("vrex"), VREx(torch.nn.Identity(), penalty_weight=0.2))["penalty_weight"]
+    assert [small(step) for step in (0, 14, 15)] == [0.2] * 3, "annealing never raises a small weight"
+    algorithm = build(tiny("erm"), digits)[0]
+    assert schedules(smoke("erm"), algorithm) == {}
+    decayed = schedules(smoke("erm", decay="cosine", learning_rate=0.5, steps=40), algorithm)["learning_rate"]
+    assert [decayed(step) for step in (0, 20, 40)] == pytest.approx([0.5, 0.25, 0.0])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_recipe_gives_the_same_run(method: str, digits: Digits) -> None:
+    one, again, other = (
+        run(tiny(method, seed=seed, decay="cosine"), digits=digits, progress=False) for seed in (0, 0, 1)
+    )
+    assert one.history.records == again.history.records, "bit for bit"
+    assert timeless(one.metrics) == timeless(again.metrics)
+    assert torch.equal(one.corners, again.corners)
+    assert one.history.records != other.history.records
+
+
+def test_every_metric_is_explained(runs: dict[str, Run], digits: Digits) -> None:
+    many = run(tiny("irmv1", decay="cosine", flip_rates=(0.05, 1 / 3, 0)), digits=digits, progress=False)
+    for result in (*runs.values(), many):
+        for name in (*result.metrics, *result.history.names):
+            assert re.sub(r"p=\d+(\.\d+)?$", "p=…", name) in GLOSSARY, name
+
+
+def test_every_explained_name_occurs(digits: Digits) -> None:
+    metrics = run(tiny("irmv1", decay="cosine"), digits=digits, progress=False).metrics
+    assert {re.sub(r"p=\d+(\.\d+)?$", "p=…", name) for name in metrics} == set(GLOSSARY)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_metrics_are_those_of_the_last_step(method: str, runs: dict[str, Run]) -> None:
+    result = runs[method]
+    world, predict = result.world, result.algorithm.predict
+    assert result.history.last["step"] == result.recipe.steps == result.metrics["step"]
+    assert result.history.last.items() <= result.metrics.items()
+    for environment in world.train:
+        assert result.metrics[f"train p={environment.flip_rate:g}"] == accuracy(predict, environment)
+    for environment in world.validation:
+        assert result.metrics[f"validation p={environment.flip_rate:g}"] == accuracy(predict, environment)
+    assert [result.metrics[f"test p={p:g}"] for p in (0.1, 0.2, 0.5, 0.9)] == result.curve((0.1, 0.2, 0.5, 0.9))
+    # the curve is the expectation over colors; one drawing of them lies near it
+    drawn = accuracy(predict, world.test(0.9))
+    assert result.metrics["test p=0.9"] == pytest.approx(drawn, abs=0.02)
+    assert result.metrics["gray"] == accuracy(predict, world.test(0.3).gray()), "whatever the colors were"
+    assert all(0.0 <= value <= 1.0 for name, value in result.metrics.items() if re.match("train|test|gray", name))
+    assert result.metrics["seconds"] > 0
+
+
+def test_the_oracles_curve_is_flat(runs: dict[str, Run]) -> None:
+    result = runs["oracle"]
+    assert result.corners[0] == result.corners[1]
+    assert result.curve([0.0, 0.3, 1.0]) == pytest.approx([result.metrics["gray"]] * 3, abs=1e-6)
+    assert result.metrics["test p=0.9"] > 0.6, "and it sees the shape"
+
+
+def test_erms_curve_falls(runs: dict[str, Run]) -> None:
+    assert runs["erm"].corners[0] - runs["erm"].corners[1] > 0.2
+    assert runs["erm"].metrics["test p=0.9"] < 0.5 < runs["oracle"].metrics["test p=0.9"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"classes": 5},
+        {"patch": True},
+        {"flip_rates": (0.2,)},
+        {"flip_rates": [0.1, 0.2, 0.3], "label_noise": [0.1, 0.2, 0.25]},
+        {"flip_rates": [0.2], "label_noise": [0.1]},
+        {"batch_size": None},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["irmv1", "oracle"])
+def test_every_kind_of_world_runs(method: str, changes: dict, digits: Digits) -> None:
+    result = run(tiny(method, **changes), digits=digits, progress=False)
+    rates = changes.get("flip_rates", (0.1, 0.2))
+    assert {f"train p={p:g}" for p in rates} <= set(result.metrics)
+    assert result.corners.shape == ((2, 2) if changes.get("patch") else (2,))
+    if method == "oracle":
+        assert result.corners.unique().numel() == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"flip_rates": ()}, "flip_rates"),
+        ({"samples": 30_000}, "samples"),
+        ({"label_noise": (0.1, 0.2, 0.25)}, "label_noise"),
+        ({"patch": True, "classes": 5}, "patch"),
+    ],
+)
+def test_what_no_world_can_be(changes: dict, name: str, digits: Digits) -> None:
+    with pytest.raises(ValueError, match=f"^Parameter `{name}` should "):
+        run(tiny(**changes), digits=digits, progress=False)
+
+
+def test_progress(digits: Digits, capsys: pytest.CaptureFixture[str]) -> None:
+    run(tiny("irmv1"), digits=digits, progress=False)
+    assert capsys.readouterr() == ("", "")
+    run(tiny("irmv1"), digits=digits)
+    assert "IRMv1" in capsys.readouterr().err
+
+
+def test_repeat_counts_seeds_up_and_summarize_spreads_them(digits: Digits) -> None:
+    results = repeat(tiny("vrex", seed=5), 3, digits=digits, progress=False)
+    assert [result.recipe.seed for result in results] == [5, 6, 7]
+    alone = run(tiny("vrex", seed=6), digits=digits, progress=False)
+    assert timeless(alone.metrics) == timeless(results[1].metrics), "a run does not depend on those before it"
+    summary = summarize(results)
+    assert set(summary) == set(results[0].metrics)
+    values = [result.metrics["risk"] for result in results]
+    assert len(set(values)) == 3 and summary["risk"].count == 3
+    assert (summary["risk"].mean, summary["risk"].std) == pytest.approx((np.mean(values), np.std(values, ddof=1)))
+
+
+def test_no_seeds_are_no_runs(digits: Digits) -> None:
+    with pytest.raises(ValueError, match=r"^Parameter `seeds` should be at least 1\. Found 0\.$"):
+        repeat(tiny(), 0, digits=digits)
+
+
+def test_a_run_leaves_digits_and_recipe_alone(digits: Digits) -> None:
+    tensors = (digits.images, digits.labels, digits.test_images, digits.test_labels)
+    versions, recipe = [tensor._version for tensor in tensors], tiny("mmrex", patch=True)
+    before = asdict(recipe)
+    run(recipe, digits=digits, progress=False)
+    assert [tensor._version for tensor in tensors] == versions and asdict(recipe) == before
