@@ -1,48 +1,37 @@
 """invtutor: a course on invariant learning, and the small library that its lessons show."""
 
 import os
+from importlib import import_module
 
-# A waiting OpenMP thread spins by default and starves its neighbours when the cores are busy (a classroom server,
-# Binder, two
-# kernels at once): a small network then trains a hundred times slower. Must be set before torch loads; a user's
-# value wins.
+# A waiting OpenMP thread spins by default and starves its neighbors when the cores are busy (a classroom server,
+# Binder, two kernels at once): a small network then trains up to a hundred times slower. Torch reads this when it
+# loads; a user's own value wins.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-from invtutor.algorithms import ERM, Algorithm, IRMv1, MMREx, VREx
-from invtutor.digits import Digits, load_digits
-from invtutor.environments import Environment, World, colored_mnist
-from invtutor.history import History, Spread, spread
-from invtutor.networks import MLP
-from invtutor.recipes import Recipe, Run, repeat, run, summarize
-from invtutor.risks import accuracy, accuracy_curve, risk, risks
-from invtutor.training import fit, training
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "ERM",
-    "MLP",
-    "Algorithm",
-    "Digits",
-    "Environment",
-    "History",
-    "IRMv1",
-    "MMREx",
-    "Recipe",
-    "Run",
-    "Spread",
-    "VREx",
-    "World",
-    "accuracy",
-    "accuracy_curve",
-    "colored_mnist",
-    "fit",
-    "load_digits",
-    "repeat",
-    "risk",
-    "risks",
-    "run",
-    "spread",
-    "summarize",
-    "training",
-]
+# Where each name lives. They are fetched when asked for: `invtutor --help` need not wait for torch, and
+# `invtutor doctor` can report a torch that does not load.
+_HOMES = {
+    "algorithms": ("ERM", "Algorithm", "IRMv1", "MMREx", "VREx"),
+    "digits": ("Digits", "load_digits"),
+    "environments": ("Environment", "World", "colored_mnist"),
+    "history": ("History", "Spread", "spread"),
+    "networks": ("MLP",),
+    "recipes": ("Recipe", "Run", "repeat", "run", "summarize"),
+    "risks": ("accuracy", "accuracy_curve", "risk"),
+    "training": ("fit",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'invtutor' has no attribute {name!r}")
+    return getattr(import_module(f"invtutor.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -303,8 +303,7 @@ def colored_mnist(
     flip_rates: one in [0, 1] per training environment.
     label_noise: in [0, 0.5]; one number, or one per training environment.
     classes: 2, 5 or 10; as many colors as classes.
-    patch: adds a second spurious feature (two classes only): a white 3 × 3 square in the upper left or right corner
-    that
+    patch: adds a second spurious feature (two classes only): a 3 × 3 square in the upper left or right corner, which
         follows the label like the color, flipped at the same rate but independently. Its size and place are ours.
     samples: per training environment; None shares out all 50,000.
     generator: the only source of randomness; None takes a fresh one with seed 0.

@@ -264,6 +264,7 @@ def along_penalty(
     ax.set_xticks([0.0, *(10.0**d for d in decades)], ["0", *map(_decade, decades)])
     ax.minorticks_off()
     ax.set_xlim(-0.25 * 10.0**first, max(positive) * 1.6)
+    ax.margins(y=0.12)  # room for the cursor's values
     ax.set(xlabel="penalty weight λ", ylabel=ylabel or _ylabel(list(columns)))
     _set_height(ax, list(columns), log_y)
     _label_lines(ax)
@@ -301,7 +302,7 @@ def move_cursor(ax: Axes, at: float) -> list[Artist]:
             ax,
             f"{value:.1f}" if unit else f"{value:.3g}",
             (at, value),
-            (-7 if left else 7, shift),
+            (-5 if left else 5, shift + 8),  # above its curve, so as not to hide it
             ha="right" if left else "left",
             va="center",
             color=line.get_color(),
@@ -365,9 +366,11 @@ def _ylabel(names: Sequence[str]) -> str:
 def _set_height(ax: Axes, names: Sequence[str], log: bool) -> None:
     """Accuracies fill 0 to 100 %, always; a logarithmic axis spans whole decades, named without mathtext (slow)."""
     if log:
-        data = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in _curves(ax)] or [np.ones(1)])
+        data = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in _curves(ax)] or [np.empty(0)])
         data = data[np.isfinite(data) & (data > 0)]
-        low, high = (floor(log10(data.min())), ceil(log10(data.max()))) if len(data) else (0, 1)
+        if not len(data):
+            return  # nothing that a logarithmic axis could show
+        low, high = floor(log10(data.min())), ceil(log10(data.max()))
         ax.set_yscale("log")
         ax.set_ylim(10.0**low, 10.0 ** max(high, low + 1))
         ax.yaxis.set_major_formatter(lambda value, _: _decade(round(log10(value))))
@@ -420,8 +423,8 @@ def _label_lines(ax: Axes) -> None:
     if len(lines) > DIRECT:
         ax.legend(fontsize=SMALL, frameon=False)
         return
-    if len(lines) == 1 and not str(lines[0].get_label()):
-        return
+    if len(lines) == 1 and str(lines[0].get_label()) in ax.get_ylabel():
+        return  # the axis says it already (as it does where the label is empty)
     ends = []
     for line in lines:
         x, y = (np.asarray(data, dtype=float) for data in line.get_data())

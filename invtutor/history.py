@@ -3,18 +3,17 @@
 import json
 import math
 import os
+import random
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 
-import torch
-
 __all__ = ["GLOSSARY", "History", "Spread", "spread", "write_atomically"]
 
 GLOSSARY = {
-    "step": "optimizer steps taken before this record; step 0 is the untrained network",
+    "step": "optimizer steps taken; the batch metrics are from just before the last of them, the others from after it",
     "risk": "mean over training environments of the cross-entropy, in nats, on the step's batch",
     "penalty": "the method's penalty on the step's batch, before its weight",
     "penalty_weight": "the penalty's weight λ or β at this step",
@@ -33,7 +32,7 @@ def write_atomically(path: str | os.PathLike[str], text: str) -> None:
     target = Path(path)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
         os.chmod(temporary, 0o644)  # mkstemp makes files private
         os.replace(temporary, target)
@@ -109,8 +108,7 @@ def spread(values: Sequence[float], *, draws: int = 2000) -> Spread:
     """
     if not values:
         raise ValueError("Parameter `values` should hold at least one value. Found none.")
-    sample = torch.tensor(values, dtype=torch.float64)
-    index = torch.randint(len(values), (draws, len(values)), generator=torch.Generator().manual_seed(0))
-    means = sample[index].mean(1)
-    low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    generator = random.Random(0)
+    means = sorted(fmean(generator.choices(values, k=len(values))) for _ in range(draws))
+    low, high = means[round(0.025 * (draws - 1))], means[round(0.975 * (draws - 1))]
     return Spread(fmean(values), stdev(values) if len(values) > 1 else 0.0, low, high, len(values))

@@ -1,6 +1,7 @@
 """The lessons as programs: find them, check what they are given, execute them headless, keep what they found.
 
-papermill reads and injects the parameters, nbclient executes; both are imported only when a lesson is.
+papermill reads and injects the parameters, nbclient executes. Both, and torch, are imported only when they are needed:
+they take seconds to load, and a `--help` need not wait for them.
 """
 
 import ast
@@ -17,7 +18,6 @@ import sys
 import tempfile
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from invtutor.recipes import PROFILES, Recipe, find_device
+from invtutor.history import write_atomically
 
 __all__ = ["Lesson", "LessonError", "Parameter", "Result", "binder_link", "copy_lessons", "course", "execute", "find"]
 __all__ += ["folder", "lessons", "refresh", "resolve", "summary"]
@@ -132,17 +132,20 @@ _KINDS: dict[str, tuple[type, str]] = {
     "list": (list, "a list"),
 }
 
-_SHARE = (lambda value: 0 <= value <= 1, "in [0, 1]")
 
-LIMITS: dict[str, tuple[Callable[[Any], object], str]] = {
-    "profile": (lambda value: value in ("auto", *PROFILES), f"one of auto, {', '.join(PROFILES)}"),
-    "device": (find_device, "a device of torch"),
-    "flip_rates": (lambda value: len(value) >= 2, "a list of at least two chances, one per environment"),
-    "flip_rate": _SHARE,
-    "threshold": _SHARE,
-    "seeds": (lambda value: 1 <= value <= 100, "in [1, 100]"),
-}
-"""What parameters of lessons may be, beside the ranges of a `Recipe`'s fields: name -> (whether it holds, in words)."""
+def _limits() -> dict[str, tuple[Callable[[Any], object], str]]:
+    """What parameters may be, beside the ranges of a recipe's fields: name -> (whether it holds, in words)."""
+    from invtutor.recipes import PROFILES, find_device
+
+    share = (lambda value: 0 <= value <= 1, "in [0, 1]")
+    return {
+        "profile": (lambda value: value in ("auto", *PROFILES), f"one of auto, {', '.join(PROFILES)}"),
+        "device": (find_device, "a device of torch"),
+        "flip_rates": (lambda value: len(value) >= 2, "a list of at least two chances, one per environment"),
+        "flip_rate": share,
+        "threshold": share,
+        "seeds": (lambda value: 1 <= value <= 100, "in [1, 100]"),
+    }
 
 
 def resolve(lesson: Lesson, given: Mapping[str, object]) -> dict[str, Any]:
@@ -193,8 +196,13 @@ def _cast(kind: type, value: Any, default: Any) -> Any:
 
 
 def _check(name: str, value: Any) -> None:
-    if name in LIMITS and not LIMITS[name][0](value):
-        raise ValueError(f"Parameter `{name}` should be {LIMITS[name][1]}. Found {value!r}.")
+    from invtutor.recipes import (
+        Recipe,
+    )  # not at the top: torch takes seconds to load, and a --help need not wait for it
+
+    holds, wish = _limits().get(name, (lambda value: True, ""))
+    if not holds(value):
+        raise ValueError(f"Parameter `{name}` should be {wish}. Found {value!r}.")
     if name == "penalty_weight" or name in {field.name for field in fields(Recipe)}:
         Recipe.profile("quick", "irmv1", **{name: value})  # a recipe itself refuses what its fields cannot be
 
@@ -232,13 +240,13 @@ def execute(
             record = _record(lesson, scratch, out) if writes else {}
         except LessonError as error:
             failed = out / f"{lesson.name}.failed.ipynb"
-            _write(failed, _text(notebook).replace(str(scratch), str(out)))
+            write_atomically(failed, _text(notebook).replace(str(scratch), str(out)))
             raise LessonError(f"{error} (see {failed})") from None
         seconds = time.perf_counter() - started
         target = out / f"{lesson.name}.ipynb"
-        _write(target, _text(notebook).replace(str(scratch), str(out)))
+        write_atomically(target, _text(notebook).replace(str(scratch), str(out)))
         if writes:
-            _write(out / "result.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+            write_atomically(out / "result.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
         (out / f"{lesson.name}.failed.ipynb").unlink(missing_ok=True)
     return Result(lesson.name, target, seconds, record)
 
@@ -291,16 +299,6 @@ def _text(notebook: Any) -> str:
         if cell.cell_type == "code":  # a view without its widget's state shows only an error
             cell.outputs = [output for output in cell.outputs if _VIEW not in output.get("data", {})]
     return str(nbformat.writes(notebook)) + "\n"
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file so that nobody ever sees half of it."""
-    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        scratch.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 def _run(notebook: Any, lesson: Lesson, timeout: float, quiet: bool) -> None:
@@ -483,7 +481,7 @@ def refresh(lesson: Lesson, *, timeout: float = TIMEOUT, quiet: bool = False) ->
             if shown := [path for path in private if len(path) > 1 and path + os.sep in text]:
                 where = f"{lesson.name}: cell [{cell.execution_count}]"
                 raise LessonError(f"{where} shows a folder of this machine, {shown[0]}")
-    _write(lesson.path, _text(notebook))
+    write_atomically(lesson.path, _text(notebook))
 
 
 def _said(output: Any) -> str:
@@ -512,10 +510,10 @@ def copy_lessons(target: str | Path) -> list[str]:
             if there in (None, _sum(text), shipped.get(path.name)):
                 shipped[path.name] = _sum(text)
                 if there != _sum(text):
-                    _write(copied, text)
+                    write_atomically(copied, text)
             else:
                 kept.append(path.name)
-        _write(manifest, json.dumps(shipped, indent=1) + "\n")
+        write_atomically(manifest, json.dumps(shipped, indent=1) + "\n")
     except OSError as error:
         raise ValueError(f"Cannot copy the lessons into {target}: {error.strerror}.") from None
     return kept

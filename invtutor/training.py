@@ -99,9 +99,9 @@ def fit(
 ) -> History:
     """Take `steps` steps of `training` and record them.
 
-    watch: computes further metrics from the algorithm, under `torch.no_grad`, on the first of each `every` steps and
-    after the
-        last one. progress: shows a bar. The other parameters and the errors are those of `training`.
+    watch: computes further metrics from the algorithm, under `torch.no_grad`.
+    every: a record is kept of each so many-th step, and of the first and the last.
+    progress: shows a bar. The other parameters and the errors are those of `training`.
     """
     history = History()
     taken = islice(

@@ -62,7 +62,7 @@ class Panel:
         size = {"width": f"{width}px", "height": f"{height}px", "min_height": f"{height}px", "max_width": "100%"}
         self.image = ipywidgets.Image(format="png", layout=ipywidgets.Layout(object_fit="contain", **size))
         self.image.tooltip = "Picture; its numbers stand in the text below it."
-        self.html = ipywidgets.HTML(layout=ipywidgets.Layout(min_height="4.5em", max_width=f"{width}px"))
+        self.html = ipywidgets.HTML(layout=ipywidgets.Layout(min_height="5em", max_width=f"{width}px"))
         self.ui = ipywidgets.VBox([ipywidgets.HBox(list(controls.values())), self.image, self.html])
         self._refresh()
         self._raise()
@@ -77,7 +77,7 @@ class Panel:
     @property
     def text(self) -> str:
         """The numbers of the present picture, without markup."""
-        return html.unescape(re.sub(r"<[^>]+>", " ", self.html.value)).strip()
+        return html.unescape(re.sub("<[^>]+>", "", self.html.value.replace("<br>", " ")))
 
     def set(self, **values: Any) -> None:
         """Set controls from Python and redraw once. Raises ValueError for an unknown name, and what `draw` raises."""
@@ -146,10 +146,10 @@ def flip_rate_panel(
     curves = {name: [predict(rate) for rate in rates] for name, predict in predictors.items()}
 
     def build(figure: Figure, environment: Environment) -> None:
-        upper, lower = figure.subplots(2, 1, height_ratios=(1, 1.15))
-        figures.digits(environment, columns=8, ax=upper)
-        chance = 1 / canvas.classes
-        figures.accuracy_curves(curves, rates, train_rates=train_rates, ceiling=ceiling, chance=chance, ax=lower)
+        halves: Any = figure.subfigures(2, 1, height_ratios=(232, 268))  # their margins differ
+        figures.digits(environment, columns=8, ax=halves[0].subplots())
+        marks: dict[str, Any] = {"train_rates": train_rates, "ceiling": ceiling, "chance": 1 / canvas.classes}
+        figures.accuracy_curves(curves, rates, **marks, ax=halves[1].subplots())
         _freeze(figure)
 
     def draw(figure: Figure, flip_rate: float) -> str:
@@ -195,6 +195,8 @@ def penalty_panel(
     value or environment.
     """
     weights = sorted(runs)
+    if not weights:
+        raise ValueError("Parameter `runs` should have at least one weight. Found none.")
     for weight in weights:
         if not runs[weight]:
             raise ValueError(f"Parameter `runs` should have a run for each weight. Found none for {weight:g}.")
@@ -240,15 +242,17 @@ def penalty_panel(
         for ax in (accuracy, risk, penalty):
             _animate(figures.move_cursor(ax, weight))
         summary = summaries[weight]
-        seeds = f"{len(runs[weight])} seed{'s' if len(runs[weight]) > 1 else ''}"
-        accuracies = ", ".join(f"{name} {summary[name].percent()} %" for name in (*environments, *validation))
-        others = ", ".join(
-            f"{name} {summary[name].mean:.3g} ± {summary[name].std:.2g}"
-            for name in ("risk", *risks, "penalty")
-            if name in summary
-        )
+        count = len(runs[weight])
+        seeds = f"{count} seeds, mean ± standard deviation" if count > 1 else "1 seed"
+
+        def spoken(name: str, style: str, scale: float = 1.0) -> str:
+            mean, std = (format(scale * value, style) for value in (summary[name].mean, summary[name].std))
+            return f"{name} {mean} ± {std}" if count > 1 else f"{name} {mean}"
+
+        accuracies = ", ".join(f"{spoken(name, '.1f', 100.0)} %" for name in (*environments, *validation))
+        others = ", ".join(spoken(name, ".3g") for name in ("risk", *risks, "penalty") if name in summary)
         return (
-            f"<b>λ = {_number(weight)}</b> ({seeds}, mean ± standard deviation). Accuracy: {accuracies}.<br>"
+            f"<b>λ = {_number(weight)}</b> ({seeds}). Accuracy: {accuracies}.<br>"
             f"After the last step: {others} (risks in nats)."
         )
 

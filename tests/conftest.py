@@ -26,7 +26,7 @@ def digits() -> Digits:
     drawings[:, :, 6:22, 6:22] = (blocks.repeat_interleave(4, 1).repeat_interleave(4, 2)[:, None] * shades).byte()
     files = []
     for count in (60_000, 10_000):
-        labels = torch.arange(count) % 10
+        labels = torch.randperm(count, generator=generator) % 10
         files += [drawings[labels, torch.randint(DRAWINGS, (count,), generator=generator)], labels]
     return Digits("rendered", *files)
 

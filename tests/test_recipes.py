@@ -274,8 +274,10 @@ def test_schedules(digits: Digits) -> None:
     assert [small(step) for step in (0, 14, 15)] == [0.2] * 3, "annealing never raises a small weight"
     algorithm = build(tiny("erm"), digits)[0]
     assert schedules(smoke("erm"), algorithm) == {}
-    decayed = schedules(smoke("erm", decay="cosine", learning_rate=0.5, steps=40), algorithm)["learning_rate"]
-    assert [decayed(step) for step in (0, 20, 40)] == pytest.approx([0.5, 0.25, 0.0])
+    decayed = schedules(smoke("erm", decay="cosine", learning_rate=0.5, anneal=20, steps=40), algorithm)[
+        "learning_rate"
+    ]
+    assert [decayed(step) for step in (0, 20, 30, 40)] == pytest.approx([0.5, 0.5, 0.25, 0.0])
 
 
 @pytest.mark.parametrize("method", METHODS)

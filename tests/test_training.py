@@ -49,9 +49,9 @@ def test_step_at() -> None:
 
 
 def test_cosine() -> None:
-    schedule = cosine(0.1, 100)
-    assert [schedule(step) for step in (0, 25, 50, 100, 150)] == pytest.approx(
-        [0.1, 0.05 * (1 + cos(pi / 4)), 0.05, 0.0, 0.0], abs=1e-12
+    schedule = cosine(0.1, 20, 120)
+    assert [schedule(step) for step in (0, 20, 45, 70, 120, 150)] == pytest.approx(
+        [0.1, 0.1, 0.05 * (1 + cos(pi / 4)), 0.05, 0.0, 0.0], abs=1e-12
     )
 
 

@@ -1,5 +1,4 @@
-"""The protocol of every method: there are tensors that an optimizer moves, one call fills their `.grad`, a model
-predicts."""
+"""The protocol of every method: an optimizer moves some tensors, one call fills their `.grad`, a model predicts."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

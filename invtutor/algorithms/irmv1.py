@@ -17,21 +17,17 @@ __all__ = ["IRMv1", "penalty", "slope"]
 def slope(logits: Tensor, labels: Tensor) -> Tensor:
     """∂R(w·logits)/∂w at w = 1: logits (n, outputs), labels (n,) → (outputs,).
 
-    By the chain rule it is mean((σ(z) − y)·z): one pass, and differentiable without a second backward pass.
-    For several classes w is a vector of ones, one per class, as in Choe et al. 2020.
+    By the chain rule it is mean((σ(z) − y)·z), differentiable in one pass. For several classes w is a vector of ones.
     """
     if logits.shape[1] == 1:
-        excess = logits.sigmoid() - labels[:, None]
-    else:
-        excess = logits.softmax(1) - F.one_hot(labels, logits.shape[1])
-    return (excess * logits).mean(0)
+        return ((logits.sigmoid() - labels[:, None]) * logits).mean(0)
+    return ((logits.softmax(1) - F.one_hot(labels, logits.shape[1])) * logits).mean(0)
 
 
 def penalty(logits: Tensor, labels: Tensor, *, halves: bool = False) -> Tensor:
     """‖∂R(w·logits)/∂w‖² at w = 1, a scalar; with `halves` the product of the slopes on two halves of the batch.
 
-    The square of a noisy slope is too large on average, by its variance; the product of two independent ones is not
-    (Arjovsky et al. 2019, appendix D). It can be negative.
+    The square of a noisy slope is too large on average; the product of independent ones is not (ibid., appendix D).
     """
     if halves:
         return (slope(logits[::2], labels[::2]) * slope(logits[1::2], labels[1::2])).sum()
@@ -40,14 +36,13 @@ def penalty(logits: Tensor, labels: Tensor, *, halves: bool = False) -> Tensor:
 
 @dataclass(eq=False)
 class IRMv1(Algorithm):
-    """IRMv1:  mean_e R^e(θ) + λ · mean_e ‖∇_{w|w=1} R^e(w·f_θ)‖²      (Arjovsky et al. 2019, arXiv 1907.02893, eq.
-    IRMv1)
+    """IRMv1:  mean_e R^e(θ) + λ · mean_e ‖∇_{w|w=1} R^e(w·f_θ)‖²      (Arjovsky et al. 2019, arXiv 1907.02893, §3)
 
-    paper → code:  λ → penalty_weight (0 is ERM; too large and the constant predictor wins);  w → the dummy scale in
-    `slope`; the division by λ → rescale (it keeps the gradient's size when λ jumps);  app. D → halves.
+    paper → code:  λ → penalty_weight (0 is ERM);  w → the dummy scale in `slope`;  appendix D → halves;  the division
+    by λ, which keeps the gradient's size when λ jumps → rescale.
 
-    Differences from the authors' code: 1. the slope in closed form instead of a second backward pass (equal; tested);
-    2. any number of environments; 3. annealing is a schedule given to the loop, not a counter in here.
+    Differences from the authors' code: 1. the slope in closed form, not by a second backward pass (equal; tested);
+    2. any number of environments; 3. annealing is a schedule given to the loop.
     """
 
     penalty_weight: float = 1e4

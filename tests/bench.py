@@ -1,0 +1,101 @@
+"""How fast the course is on this machine: `make bench`. A benchmark, not a test: it judges nothing."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+
+from invtutor import Recipe, load_digits, repeat, summarize
+from invtutor.recipes import build, build_world, find_device, run
+from invtutor.training import training
+from invtutor.widgets import flip_rate_panel
+
+SEEDS = 5
+MATRIX = 2048
+
+
+def seconds(work: Callable[[], object], repeats: int) -> float:
+    """Median wall-clock seconds of a call, after one that is not counted."""
+    taken = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - start)
+    return median(taken[1:])
+
+
+def say(what: str, found: str, goal: str = "") -> None:
+    print(f"{what:<52} {found:<44} {goal}".rstrip(), flush=True)
+
+
+def imports() -> None:
+    for statement in ("import invtutor", "from invtutor import run"):
+        taken = seconds(lambda code=statement: subprocess.run([sys.executable, "-c", code], check=True), 3)
+        say(f"`{statement}` in a fresh Python", f"{taken:.2f} s")
+
+
+def peak(device: torch.device) -> float:
+    """GFLOP/s of a large float32 matrix product, the best of a few."""
+    a, b = torch.rand(2, MATRIX, MATRIX, device=device)
+    best = min(seconds(lambda: a @ b, 3) for _ in range(3))
+    return 2 * MATRIX**3 / best / 1e9
+
+
+def paper_step(gflops: float) -> float:
+    """Seconds of a full-batch IRMv1 step with the 60,000 samples and the width of the published run."""
+    recipe = Recipe.profile("paper", "irmv1")
+    algorithm, world, generator = build(recipe)
+    optimizer = torch.optim.Adam(algorithm.parameters(), lr=recipe.learning_rate)
+    environments = (*world.train, *world.validation)
+    samples = sum(map(len, environments))
+    steps = training(algorithm, optimizer, environments, generator=generator)
+    taken = seconds(lambda: next(steps), 4)
+    # 2 operations per weight and sample forward, 2 for the weight's gradient, 2 for the inputs' gradient; the first
+    # layer's inputs need none.
+    work = 2 * samples * (2 * 392 * 390 + 3 * (390 * 390 + 390)) / 1e9
+    say(f"full-batch step, {samples:,} samples, width 390", f"{taken:.2f} s, {work / taken:.0f} GFLOP/s")
+    say("  share of the matrix product's speed", f"{work / taken / gflops:.0%}", "goal ≥ 60 %")
+    return taken
+
+
+def methods(full: float) -> None:
+    for method, goal in (("irmv1", 0.669), ("vrex", 0.686)):
+        recipe = Recipe.profile("quick", method, source="mnist" if load_digits().source == "mnist" else "rendered")
+        start = time.perf_counter()
+        runs = repeat(recipe, SEEDS, progress=False)
+        taken = (time.perf_counter() - start) / SEEDS
+        ood = summarize(runs)["test p=0.9"]
+        label = str(runs[0].algorithm)
+        say(f"{label}, quick profile, seeds 0 to {SEEDS - 1}", f"{taken:.2f} s a seed", "goal < 4 s")
+        say("  accuracy at p = 0.9", str(ood), f"goal ≥ {goal:.3f}")
+        say("  501 full-batch steps take", f"{501 * full:.0f} s, {501 * full / taken:.0f} × as long", "goal ≥ 150 ×")
+
+
+def widget() -> None:
+    world = build_world(Recipe.profile("quick"))[0]
+    predictors = {clue: world.bayes(clue).accuracy for clue in ("invariant", "color", "pooled")}
+    panel = flip_rate_panel(world.test_canvas, predictors)
+    rates = iter([0.05 * (1 + i % 19) for i in range(40)])
+    taken = seconds(lambda: panel.set(flip_rate=next(rates)), 20)
+    say("widget: a change to its new picture", f"{taken:.3f} s", "goal < 0.1 s")
+
+
+def main() -> None:
+    digits, device = load_digits(quiet=True), find_device()
+    say("torch, device", f"{torch.__version__}, {device}, {torch.get_num_threads()} threads")
+    say("digits", str(digits))
+    imports()
+    gflops = peak(device)
+    say(f"matrix product {MATRIX} × {MATRIX}, float32", f"{gflops:.0f} GFLOP/s")
+    run(Recipe.profile("smoke"), progress=False)  # the first run of a process pays for what torch loads late
+    methods(paper_step(gflops))
+    widget()
+
+
+if __name__ == "__main__":
+    main()
