@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 
 from invtutor import figures
 from invtutor.digits import Digits, load_digits
-from invtutor.history import Spread, spread, write_atomically
+from invtutor.history import spread, write_atomically
 from invtutor.recipes import PROFILES, Recipe, Run, find_device, run
 
 __all__ = ["STANDARD", "Lesson", "begin", "peak_memory", "picture", "show"]
@@ -94,7 +94,7 @@ class Lesson:
         """Run a recipe for this lesson's number of seeds (or another), with a progress bar for each."""
         return [run(recipe.but(seed=recipe.seed + i), digits=self.digits) for i in range(seeds or self.seeds)]
 
-    def claim(self, statement: str, values: float | Sequence[float], low: float, high: float) -> Spread:
+    def claim(self, statement: str, values: float | Sequence[float], low: float, high: float) -> None:
         """Hold a statement of the prose against its measurement: the mean over seeds must lie in [low, high].
 
         values: one number per seed. Raises AssertionError where it does not; in a setting that the prose does not
@@ -108,11 +108,10 @@ class Lesson:
         self.claims.append({"statement": statement, "mean": measured.mean, "band": [low, high], "verdict": verdict})
         if self.unjudged:
             print(f"– {statement}: {numbers} (expected in {band}; not judged: {self.unjudged})")
-            return measured
+            return
         if not holds:
             raise AssertionError(f"{statement}: {numbers} lies outside {band}")
         print(f"✓ {statement}: {numbers}, in {band}")
-        return measured
 
     def finish(
         self, headline: str, *, table: Mapping[str, Mapping[str, float]] | None = None, **metrics: float

@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -35,6 +34,7 @@ _SHARED: dict[str, dict[str, Any]] = {
 _PUBLISHED = {"l2": 1.10794568e-3, "learning_rate": 4.898536566546834e-4}
 _PER_METHOD: dict[tuple[str, str], dict[str, Any]] = {
     ("quick", "erm"): {"steps": 200, "anneal": 0},
+    ("quick", "oracle"): {"steps": 200, "anneal": 0},
     ("paper", "erm"): {"width": 256, "anneal": 0},
     ("paper", "oracle"): {
         "width": 83,
@@ -53,6 +53,10 @@ PROFILES = tuple(_SHARED)
 def _require(name: str, holds: bool, wish: str, found: object) -> None:
     if not holds:
         raise ValueError(f"Parameter `{name}` should be {wish}. Found {found!r}.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @dataclass(frozen=True)
@@ -107,24 +111,24 @@ class Recipe:
             _require("hyper", name in known, wish, name)
             _require(name, math.isfinite(value) and value >= 0, "a finite number, at least 0", value)
         _require("source", self.source in SOURCES, f"one of {', '.join(SOURCES)}", self.source)
-        object.__setattr__(self, "flip_rates", tuple(self.flip_rates))
-        for rate in self.flip_rates:
-            _require("flip_rates", 0 <= rate <= 1, "in [0, 1]", rate)
-        noises = self.label_noise if isinstance(self.label_noise, list | tuple) else (self.label_noise,)
-        for noise in noises:
-            _require("label_noise", 0 <= noise <= 0.5, "in [0, 0.5]", noise)
-        if isinstance(self.label_noise, list):
-            object.__setattr__(self, "label_noise", tuple(noises))
+        for name in ("flip_rates", "label_noise"):
+            value = getattr(self, name)
+            several = isinstance(value, list | tuple)
+            _require(name, several or name == "label_noise", "a list of numbers", value)
+            object.__setattr__(self, name, tuple(value) if several else value)
+            high = 1.0 if name == "flip_rates" else 0.5
+            for rate in value if several else (value,):
+                _require(name, _is_number(rate) and 0 <= rate <= high, f"in [0, {high:g}]", rate)
         _require("classes", self.classes in CLASSES, f"one of {CLASSES}", self.classes)
         _require("decay", self.decay in DECAYS, f"one of {', '.join(DECAYS)}", self.decay)
-        for name in ("width", "steps", "every", "samples", "batch_size"):
+        for name, least in {"width": 1, "steps": 1, "every": 1, "samples": 1, "batch_size": 1, "anneal": 0}.items():
             value = getattr(self, name)
-            _require(name, value is None or value >= 1, "at least 1", value)
-        _require("learning_rate", 0 < self.learning_rate < math.inf, "a finite number above 0", self.learning_rate)
-        for name in ("l2", "anneal"):
-            value = getattr(self, name)
-            _require(name, 0 <= value < math.inf, "a finite number, at least 0", value)
-        _require("seed", 0 <= self.seed < 2**31, "in [0, 2³¹)", self.seed)
+            fits = (type(value) is int and value >= least) or (value is None and name in ("samples", "batch_size"))
+            _require(name, fits, f"an integer, at least {least}", value)
+        _require("seed", type(self.seed) is int and 0 <= self.seed < 2**31, "an integer in [0, 2³¹)", self.seed)
+        rate = self.learning_rate
+        _require("learning_rate", _is_number(rate) and rate > 0, "a finite number above 0", rate)
+        _require("l2", _is_number(self.l2) and self.l2 >= 0, "a finite number, at least 0", self.l2)
         object.__setattr__(self, "hyper", dict(self.hyper))
 
     @classmethod
@@ -146,6 +150,9 @@ class Recipe:
         names = {f.name for f in fields(self)}
         own = {name: value for name, value in changes.items() if name in names}
         hyper = {name: value for name, value in changes.items() if name not in names}
+        known = names | {f.name for f in fields(ALGORITHMS.get(own.get("algorithm", self.algorithm), ERM))}
+        for name in hyper:
+            _require("changes", name in known, f"fields of Recipe or of {self.algorithm}", name)
         return replace(self, **({"hyper": {**self.hyper, **hyper}} | own if hyper else own))
 
     def to_json(self) -> str:
@@ -155,7 +162,11 @@ class Recipe:
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
         """Read what `to_json` wrote."""
-        return cls(**json.loads(text))
+        values = json.loads(text)
+        names = [f.name for f in fields(cls)]
+        for name in values:
+            _require("text", name in names, f"an object with keys among {', '.join(names)}", name)
+        return cls(**values)
 
 
 def find_device(device: str = "auto") -> torch.device:
@@ -171,26 +182,11 @@ def find_device(device: str = "auto") -> torch.device:
     return found
 
 
-@lru_cache(
-    maxsize=1
-)  # one world takes over 100 MB: the runs of a lesson share the last one and rebuild others when asked
-def _build_world(digits: Digits, recipe: Recipe) -> tuple[World, torch.Tensor]:
-    """The world of a recipe that is reduced to its world, and the generator's state once it is drawn."""
-    generator = torch.Generator().manual_seed(recipe.seed)
-    world = colored_mnist(
-        digits,
-        flip_rates=recipe.flip_rates,
-        label_noise=recipe.label_noise,
-        classes=recipe.classes,
-        patch=recipe.patch,
-        samples=recipe.samples,
-        generator=generator,
-    )
-    world = world.gray() if recipe.grayscale else world
-    return world.to(find_device(recipe.device)), generator.get_state()
-
-
 WORLD_FIELDS = ("grayscale", "source", "flip_rates", "label_noise", "classes", "patch", "samples", "seed", "device")
+
+# The last world that was built, by its digits and its fields. A world takes over 100 MB: the runs of a lesson share
+# one, and Binder's memory has no room for a second while it is built.
+_last_world: dict[tuple[Digits, tuple[Any, ...]], tuple[World, torch.Tensor]] = {}
 
 
 def build_world(recipe: Recipe, digits: Digits | None = None) -> tuple[World, torch.Generator]:
@@ -199,9 +195,23 @@ def build_world(recipe: Recipe, digits: Digits | None = None) -> tuple[World, to
     Both depend on the seed and the world's fields alone, so that methods compare in pairs. digits: to use in place of
     those of `recipe.source`. Raises ValueError as `colored_mnist` and `find_device` do.
     """
-    bare = Recipe(**{name: getattr(recipe, name) for name in WORLD_FIELDS})
-    world, state = _build_world(digits or load_digits(recipe.source, quiet=True), bare)
-    generator = torch.Generator()
+    digits = digits or load_digits(recipe.source, quiet=True)
+    key = (digits, tuple(getattr(recipe, name) for name in WORLD_FIELDS))
+    generator = torch.Generator().manual_seed(recipe.seed)
+    if key not in _last_world:
+        _last_world.clear()
+        world = colored_mnist(
+            digits,
+            flip_rates=recipe.flip_rates,
+            label_noise=recipe.label_noise,
+            classes=recipe.classes,
+            patch=recipe.patch,
+            samples=recipe.samples,
+            generator=generator,
+        )
+        world = (world.gray() if recipe.grayscale else world).to(find_device(recipe.device))
+        _last_world[key] = world, generator.get_state()
+    world, state = _last_world[key]
     generator.set_state(state)
     return world, generator
 
@@ -262,8 +272,8 @@ def run(recipe: Recipe, *, digits: Digits | None = None, progress: bool = True) 
         metrics: Metrics = {}
         for environment in world.validation:
             logits, labels = algorithm.predict(environment.inputs), environment.labels
-            metrics[f"validation p={environment.flip_rate:g}"] = correct(logits, labels).double().mean().item()
-            metrics[f"validation risk p={environment.flip_rate:g}"] = risk(logits, labels).item()
+            metrics[environment.name] = correct(logits, labels).double().mean().item()
+            metrics[environment.name.replace("validation", "validation risk")] = risk(logits, labels).item()
         curve = accuracy_curve(corner_accuracies(algorithm.predict, world), TEST_RATES)
         return metrics | {f"test p={rate:g}": value for rate, value in zip(TEST_RATES, curve, strict=True)}
 
@@ -282,7 +292,7 @@ def run(recipe: Recipe, *, digits: Digits | None = None, progress: bool = True) 
         progress=progress,
     )
     seconds = time.perf_counter() - start
-    final = {f"train p={e.flip_rate:g}": accuracy(algorithm.predict, e) for e in world.train}
+    final = {e.name: accuracy(algorithm.predict, e) for e in world.train}
     final["gray"] = accuracy(algorithm.predict, world.corners[0][1].gray())
     corners = corner_accuracies(algorithm.predict, world)
     return Run(recipe, history, history.last | final | {"seconds": seconds}, algorithm, corners, digits)

@@ -44,7 +44,8 @@ def squared_norm(model: nn.Module) -> Tensor:
 
 def corner_accuracies(model: Predictor, world: World) -> Tensor:
     """Test accuracy with every spurious bit forced: (2,) for agreeing and flipped color; with patches (2, 2)."""
-    flat = torch.tensor([accuracy(model, environment) for _, environment in world.corners])
+    accuracies = [accuracy(model, environment) for _, environment in world.corners]
+    flat = torch.tensor(accuracies, dtype=torch.float64)
     return flat if len(flat) == 2 else flat.view(2, 2)
 
 
@@ -57,7 +58,9 @@ def accuracy_curve(corners: Tensor, flip_rates: Sequence[float]) -> list[float]:
     """
     curve = []
     for p in flip_rates:
-        mixture = torch.tensor([1.0 - p, p])
+        if not 0.0 <= p <= 1.0:
+            raise ValueError(f"Parameter `flip_rates` should be in [0, 1]. Found {p!r}.")
+        mixture = torch.tensor([1.0 - p, p], dtype=corners.dtype)
         value = corners
         while value.dim():
             value = torch.tensordot(mixture, value, 1)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from itertools import islice
 
 import torch
@@ -50,9 +51,12 @@ def training(
     method and the step, as soon as a metric is not finite: the step is then not taken.
     """
     schedules = schedules or {}
+    known = {"learning_rate", *(f.name for f in fields(algorithm))} - {"model"}
     for name in schedules:
-        if name != "learning_rate" and not hasattr(algorithm, name):
-            raise ValueError(f"Parameter `schedules` should name what {algorithm} has. Found {name!r}.")
+        if name not in known:
+            raise ValueError(
+                f"Parameter `schedules` should name {algorithm}'s {', '.join(sorted(known))}. Found {name!r}."
+            )
     return _steps(algorithm, optimizer, environments, batch_size, schedules, generator)
 
 
