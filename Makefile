@@ -1,5 +1,6 @@
 # `make lab` opens the course, `make test` tests it. Both set up .venv on the first call and reuse it afterwards.
 PYTHON ?= python3
+WORKERS ?= 2
 BIN := .venv/bin
 
 .PHONY: lab course test install bench outputs
@@ -14,7 +15,7 @@ test: install          ## style, types, the library, and every notebook under nb
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check invtutor tests conftest.py
 	$(BIN)/mypy
-	INVTUTOR_PROFILE=smoke $(BIN)/python -m pytest --nbval-lax tests notebooks
+	INVTUTOR_PROFILE=smoke $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbval-lax tests notebooks
 
 install: .venv/.installed
 

@@ -31,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(error, 1)
     except ValueError as error:
         return _complain(error, 2)
+    except BrokenPipeError:  # whoever read our output has enough, as in `invtutor lessons | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         return _complain("stopped", 130)
 

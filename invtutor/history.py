@@ -104,10 +104,13 @@ class Spread:
 def spread(values: Sequence[float], *, draws: int = 2000) -> Spread:
     """Summarize one value per seed. The interval is the percentile bootstrap of the mean, with a fixed generator.
 
-    With one value the deviation is 0 and the interval is that value. Raises ValueError when there is none.
+    With one value the deviation is 0 and the interval is that value; where one is not finite, all is NaN. Raises
+    ValueError when there is none.
     """
     if not values:
         raise ValueError("Parameter `values` should hold at least one value. Found none.")
+    if not all(map(math.isfinite, values)):
+        return Spread(math.nan, math.nan, math.nan, math.nan, len(values))
     generator = random.Random(0)
     means = sorted(fmean(generator.choices(values, k=len(values))) for _ in range(draws))
     low, high = means[round(0.025 * (draws - 1))], means[round(0.975 * (draws - 1))]

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import sys
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -40,7 +41,7 @@ SEEDS = {"smoke": 2, "quick": 3, "paper": 10}
 def show(*objects: object) -> None:
     """Display the library's own source of classes and functions, so that text and library cannot part."""
     for thing in objects:
-        display(Markdown(f"```python\n{inspect.getsource(thing).rstrip()}\n```"))  # type: ignore[arg-type]
+        display(Markdown(f"```python\n{textwrap.dedent(inspect.getsource(thing)).rstrip()}\n```"))  # type: ignore[arg-type]
 
 
 def picture(drawing: Figure | Axes, alt: str) -> None:
@@ -77,7 +78,7 @@ class Lesson:
     def unjudged(self) -> str:
         """Why claims are only shown in this run; empty where they are judged."""
         if self.profile == "smoke":
-            return "the smoke profile trains too little"
+            return "the smoke profile is too small"
         other = [k for k, v in STANDARD.items() if k in self.parameters and self.parameters[k] != v]
         return f"{', '.join(other)} is not the lesson's own" if other else ""
 
