@@ -419,7 +419,8 @@ def _curves(ax: Axes) -> list[Line2D]:
 
 
 def _label_lines(ax: Axes) -> None:
-    lines = [line for line in _curves(ax) if np.isfinite(np.asarray(line.get_ydata(), dtype=float)).any()]
+    named = [line for line in _curves(ax) if not str(line.get_label()).startswith("_")]  # matplotlib names the nameless
+    lines = [line for line in named if np.isfinite(np.asarray(line.get_ydata(), dtype=float)).any()]
     if len(lines) > DIRECT:
         ax.legend(fontsize=SMALL, frameon=False)
         return

@@ -60,8 +60,8 @@ class Panel:
         self._newest = self._shown = 0
         self._held = False
         size = {"width": f"{width}px", "height": f"{height}px", "min_height": f"{height}px", "max_width": "100%"}
+        # No tooltip on the image: ipywidgets 8.1 then fails to show it at all.
         self.image = ipywidgets.Image(format="png", layout=ipywidgets.Layout(object_fit="contain", **size))
-        self.image.tooltip = "Picture; its numbers stand in the text below it."
         self.html = ipywidgets.HTML(layout=ipywidgets.Layout(min_height="5em", max_width=f"{width}px"))
         self.ui = ipywidgets.VBox([ipywidgets.HBox(list(controls.values())), self.image, self.html])
         self._refresh()
