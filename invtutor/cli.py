@@ -8,6 +8,7 @@ import importlib.metadata
 import io
 import os
 import platform
+import signal
 import subprocess
 import sys
 import webbrowser
@@ -22,6 +23,8 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 1 for a lesson that fails, 2 for a wrong call, 130 after Ctrl-C."""
+    if argv is None:  # the real command: told to end, it cleans up as after Ctrl-C
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         arguments = _parser().parse_args(argv)
         return int(arguments.command(arguments))

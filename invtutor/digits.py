@@ -12,9 +12,11 @@ import tempfile
 import time
 import urllib.request
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +37,7 @@ FILES = {  # name of each raw file: its size in bytes, its sha256
 }
 CONNECT_SECONDS = 10.0  # the longest wait for one answer of a server
 DOWNLOAD_SECONDS = 120.0  # the longest wait for all four files
-RENDERED_FILE = "rendered-1.npz"  # the number goes up whenever the drawing changes, so that old files are not read
+RENDERED_FILE = "rendered-2.npz"  # the number goes up whenever the drawing changes, so that old files are not read
 TRAIN, TEST, SIDE = 60_000, 10_000, 28  # digits in each file; pixels of an image's side
 
 _failed_downloads: dict[Path, str] = {}  # a process that could not download does not try again
@@ -93,22 +95,35 @@ def cache_folder() -> Path:
 @functools.cache
 def _mnist(root: Path) -> tuple[Digits, str]:
     """MNIST from `root`/MNIST/raw, its files verified first, and a note of the files that had to be downloaded."""
-    try:
-        from torchvision.datasets import MNIST
-    except Exception as error:  # a torchvision that does not match torch raises more than ImportError
-        cause = _line(f"{type(error).__name__}: {error}")
-        raise DigitsError(f"MNIST is read through torchvision, whose import fails ({cause}).") from error
     raw, note = root / "MNIST" / "raw", ""
     if faults := _faults(raw):
-        _download(raw, list(faults), MNIST.mirrors, dict(MNIST.resources))
+        reader = _torchvision()
+        _download(raw, list(faults), reader.mirrors, dict(reader.resources))
         note = f"Downloaded what was not whole: {_listed(faults)}."
         if faults := _faults(raw):
             raise DigitsError(
                 f"MNIST in {raw} is not whole: {_listed(faults)}. The download failed"
                 f" ({_failed_downloads.get(raw, 'what came is damaged, too')}); it is tried once in a process."
             )
-    train, test = MNIST(str(root), train=True), MNIST(str(root), train=False)
-    return Digits("mnist", train.data, train.targets.long(), test.data, test.targets.long()), note
+
+    def read() -> Digits:
+        reader = _torchvision()
+        train, test = reader(str(root), train=True), reader(str(root), train=False)
+        return Digits("mnist", train.data, train.targets.long(), test.data, test.targets.long())
+
+    # Kept by the checksums of what was read: the import of torchvision takes a second and up to 170 MB in each kernel.
+    version = hashlib.sha256("".join(checksum for _, checksum in FILES.values()).encode()).hexdigest()[:8]
+    return _kept(f"mnist-{version}.npz", read), note
+
+
+def _torchvision() -> Any:
+    """torchvision's class that reads MNIST, and knows where to get it."""
+    try:
+        from torchvision.datasets import MNIST
+    except Exception as error:  # a torchvision that does not match torch raises more than ImportError
+        cause = _line(f"{type(error).__name__}: {error}")
+        raise DigitsError(f"MNIST is read through torchvision, whose import fails ({cause}).") from error
+    return MNIST
 
 
 def _faults(raw: Path) -> dict[str, str]:
@@ -193,20 +208,29 @@ def _line(text: object) -> str:
 
 @functools.cache
 def _rendered() -> Digits:
-    """The stand-in, from its cache file; drawn where that is missing, damaged or cannot be written."""
-    path = cache_folder() / RENDERED_FILE
+    """The stand-in, drawn where it is not kept."""
+
+    def draw() -> Digits:
+        images, labels = draw_digits(TRAIN + TEST)
+        return Digits("rendered", images[:TRAIN], labels[:TRAIN], images[TRAIN:], labels[TRAIN:])
+
+    return _kept(RENDERED_FILE, draw)
+
+
+def _kept(name: str, make: Callable[[], Digits]) -> Digits:
+    """The digits in the file `name` of the cache; where it is missing or damaged, they are made and kept there."""
+    path = cache_folder() / name
+    parts = ("images", "labels", "test_images", "test_labels")
     try:
         with np.load(path, allow_pickle=False) as file:
-            images, labels = torch.from_numpy(file["images"]), torch.from_numpy(file["labels"])
-        if images.shape != (TRAIN + TEST, SIDE, SIDE) or labels.shape != (TRAIN + TEST,):
-            raise ValueError("wrong shape")
+            return Digits(name.partition("-")[0], *(torch.from_numpy(file[part]) for part in parts))
     except Exception:  # whatever is wrong with the file, a new one mends it
-        images, labels = draw_digits(TRAIN + TEST)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".rendered-", dir=path.parent) as folder:
-                np.savez(Path(folder, path.name), images=images.numpy(), labels=labels.numpy())
-                os.replace(Path(folder, path.name), path)
-        except OSError:
-            pass  # nothing is lost but the seconds of the next drawing
-    return Digits("rendered", images[:TRAIN], labels[:TRAIN], images[TRAIN:], labels[TRAIN:])
+        digits = make()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=path.parent) as folder:
+            np.savez(Path(folder, name), **{part: getattr(digits, part).numpy() for part in parts})
+            os.replace(Path(folder, name), path)
+    except OSError:
+        pass  # nothing is lost but the seconds of the next time
+    return digits

@@ -1,0 +1,71 @@
+"""What a stranger finds: files that agree with one another, and nothing that should not be in a repository."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import invtutor
+from invtutor import lessons
+from invtutor.recipes import ALGORITHMS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in listed.stdout.splitlines()]
+
+
+def test_the_version_is_written_once_and_again() -> None:
+    assert f'version = "{invtutor.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_every_public_name_can_be_had() -> None:
+    for name in invtutor.__all__:
+        assert getattr(invtutor, name) is not None
+    with pytest.raises(AttributeError, match="nonsense"):
+        invtutor.nonsense  # noqa: B018
+
+
+def test_links_of_readme_and_lessons_lead_somewhere() -> None:
+    texts = {ROOT: README} | {p: p.read_text(encoding="utf-8") for p in lessons.folder().glob("*.ipynb")}
+    for place, text in texts.items():
+        folder = place if place.is_dir() else place.parent
+        for target in re.findall(r"\]\(([\w./-]+\.(?:ipynb|png|md))\)", text):
+            assert (folder / target).exists(), f"{place.name}: {target}"
+
+
+def test_the_readme_names_every_lesson_and_method() -> None:
+    for path in lessons.folder().glob("*.ipynb"):
+        assert f"notebooks/{path.name}" in README
+    for name in ALGORITHMS:
+        assert name in README
+
+
+def test_constraints_pin_every_dependency() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    pinned = set(re.findall(r"^([\w-]+)==", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE))
+    needed = set(re.findall(r'"([\w-]+)>=', project))
+    assert needed <= pinned
+
+
+def test_binder_installs_what_the_package_needs_and_no_cuda() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    needed = dict(re.findall(r'"([\w-]+)>=([\d.]+)"', project.split("[project.optional-dependencies]")[0]))
+    needed.pop("hatchling")
+    environment = (ROOT / "binder" / "environment.yml").read_text(encoding="utf-8")
+    found = dict(re.findall(r"- ([\w-]+)>=([\d.]+)", environment))
+    conda = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}  # their names on conda-forge
+    assert found == {conda.get(name, name): bound for name, bound in needed.items()}
+    assert "cuda" not in re.sub("#.*", "", environment).lower()
+
+
+def test_no_data_and_no_large_file_is_committed() -> None:
+    for path in tracked():
+        assert not re.search(r"ubyte|\.(gz|npz|pt|pkl|pickle)$", path.name)
+        assert path.stat().st_size < 2_000_000, path
