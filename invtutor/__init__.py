@@ -9,8 +9,7 @@ from importlib import import_module
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # For the kernels that we start: glibc then gives tensors of some MB back to the system when they die, where it would
-# keep
-# and fragment them. It makes no run slower and a lesson's peak memory some 80 MB smaller.
+# keep and fragment them. It slows no run and makes the peak of a lesson some 80 MB smaller.
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "4000000")
 
 __version__ = "0.1.0"

@@ -24,7 +24,7 @@ class MLP(nn.Module):
             linear = skip_init(nn.Linear, fan_in, fan_out)  # nn.Linear's own draw would touch global randomness
             nn.init.xavier_uniform_(linear.weight, generator=generator)
             nn.init.zeros_(linear.bias)
-            layers += [linear, nn.ReLU()]
+            layers += [linear, nn.ReLU(inplace=True)]  # in place: half the memory traffic, the same gradient
         self.layers = nn.Sequential(*layers[:-1])
 
     def forward(self, inputs: Tensor) -> Tensor:

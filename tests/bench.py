@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from statistics import median
 
+from invtutor import Recipe, load_digits, repeat, summarize  # isort: skip  (before torch: it sets how threads wait)
+
 import torch
 
-from invtutor import Recipe, load_digits, repeat, summarize
 from invtutor.recipes import build, build_world, find_device, run
 from invtutor.training import training
 from invtutor.widgets import flip_rate_panel
@@ -65,7 +66,7 @@ def paper_step(gflops: float) -> float:
 
 def methods(full: float) -> None:
     for method, goal in (("irmv1", 0.669), ("vrex", 0.686)):
-        recipe = Recipe.profile("quick", method, source="mnist" if load_digits().source == "mnist" else "rendered")
+        recipe = Recipe.profile("quick", method, source=load_digits(quiet=True).source)
         start = time.perf_counter()
         runs = repeat(recipe, SEEDS, progress=False)
         taken = (time.perf_counter() - start) / SEEDS

@@ -117,3 +117,10 @@ def test_stubs_hint_and_solutions_pass(notebook: nbformat.NotebookNode) -> None:
             assert isinstance(verdict, checks.Verdict)
             assert verdict.passed is solved, verdict
             assert solved or "not written yet" in verdict.message
+
+
+def test_torch_is_imported_after_invtutor(notebook: nbformat.NotebookNode) -> None:
+    """It reads how its threads should wait when it loads; see invtutor/__init__.py."""
+    code = "\n".join(cell.source for cell in cells(notebook, "code"))
+    found = re.search(r"^(import|from) torch\b", code, re.MULTILINE)
+    assert not found or found.start() > code.index("from invtutor")
