@@ -36,6 +36,7 @@ _PER_METHOD: dict[tuple[str, str], dict[str, Any]] = {
     ("quick", "erm"): {"steps": 200, "anneal": 0, "decay": "cosine", "l2": 4e-4},
     ("quick", "oracle"): {"steps": 200, "anneal": 0, "decay": "cosine", "l2": 4e-4},
     ("quick", "irmv1"): {"steps": 400, "anneal": 150, "decay": "cosine", "l2": 7e-4},
+    ("quick", "mmrex"): {"decay": "cosine"},  # its penalty never fades, so that the last steps must
     ("paper", "erm"): {"width": 256, "anneal": 0},
     ("paper", "oracle"): {
         "width": 83,

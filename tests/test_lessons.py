@@ -130,8 +130,8 @@ def test_resolve_gives_the_declared_type(lesson: Lesson, name: str, given: objec
         ("seed", "", "whole number"),
         ("seed", True, "whole number"),
         ("seed", "__import__('os')", "whole number"),
-        ("seed", -1, "Parameter `seed` should be in"),
-        ("seed", 2**31, "Parameter `seed` should be in"),
+        ("seed", -1, "Parameter `seed` should be an integer in"),
+        ("seed", 2**31, "Parameter `seed` should be an integer in"),
         ("penalty_weight", "much", "Parameter `penalty_weight` should be a finite number. Found 'much'."),
         ("penalty_weight", "nan", "a finite number"),
         ("penalty_weight", float("inf"), "a finite number"),
@@ -146,7 +146,7 @@ def test_resolve_gives_the_declared_type(lesson: Lesson, name: str, given: objec
         ("flip_rates", ["0.1", "0.2"], "a list such as"),
         ("flip_rates", [0.1], "at least two chances"),
         ("flip_rates", "0.1,1.2", "Parameter `flip_rates` should be in [0, 1]. Found 1.2."),
-        ("steps", "-5", "Parameter `steps` should be at least 1. Found -5."),
+        ("steps", "-5", "Parameter `steps` should be an integer, at least 1. Found -5."),
     ],
 )
 def test_resolve_refuses_in_one_line(lesson: Lesson, name: str, given: object, message: str) -> None:
