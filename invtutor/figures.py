@@ -241,10 +241,12 @@ def along_penalty(
     at: float | None = None,
     log_y: bool = False,
     ylabel: str = "",
+    symbol: str = "λ",
     ax: Axes | None = None,
 ) -> Axes:
-    """Quantities against the penalty weight λ, on a logarithmic axis that has a true zero. NaN leaves a gap.
+    """Quantities against the penalty weight, on a logarithmic axis that has a true zero. NaN leaves a gap.
 
+    symbol: the weight's name in the method's paper.
     columns: for each label one value per weight; accuracies, by their names in history.GLOSSARY, are shown in %.
     Raises ValueError for negative weights and for columns of another length.
     """
@@ -265,7 +267,7 @@ def along_penalty(
     ax.minorticks_off()
     ax.set_xlim(-0.25 * 10.0**first, max(positive) * 1.6)
     ax.margins(y=0.12)  # room for the cursor's values
-    ax.set(xlabel="penalty weight λ", ylabel=ylabel or _ylabel(list(columns)))
+    ax.set(xlabel=f"penalty weight {symbol}", ylabel=ylabel or _ylabel(list(columns)))
     _set_height(ax, list(columns), log_y)
     _label_lines(ax)
     if at is not None:

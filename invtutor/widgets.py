@@ -186,13 +186,14 @@ def penalty_panel(
     *,
     value: float | None = None,
     environments: Sequence[str] = ("test p=0.1", "test p=0.2", "test p=0.9"),
+    symbol: str = "λ",
 ) -> Panel:
-    """A slider over the penalty weights λ that were run: accuracy in each environment, risk and penalty along λ, and
-    the training at the chosen λ. Nothing is trained here.
+    """A slider over the penalty weights that were run: accuracy in each environment, risk and penalty along the weight,
+    and the training at the chosen one. Nothing is trained here.
 
     runs: for each penalty weight, 0 included, one run per seed. value: where the slider starts; None is the middle.
-    environments: names of accuracies (history.GLOSSARY). Raises ValueError for a weight without runs and an unknown
-    value or environment.
+    environments: names of accuracies (history.GLOSSARY). symbol: the weight's name in the paper. Raises ValueError
+    for a weight without runs and an unknown value or environment.
     """
     weights = sorted(runs)
     if not weights:
@@ -218,9 +219,9 @@ def penalty_panel(
 
     def build(figure: Figure) -> None:
         (accuracy, risk), (training, penalty) = figure.subplots(2, 2)
-        figures.along_penalty(weights, columns(environments), ax=accuracy)
-        figures.along_penalty(weights, columns(risks), ax=risk)
-        figures.along_penalty(weights, columns(["penalty"]), log_y=True, ax=penalty)
+        figures.along_penalty(weights, columns(environments), symbol=symbol, ax=accuracy)
+        figures.along_penalty(weights, columns(risks), symbol=symbol, ax=risk)
+        figures.along_penalty(weights, columns(["penalty"]), log_y=True, symbol=symbol, ax=penalty)
         train(training, start)
         _freeze(figure)
 
@@ -229,7 +230,7 @@ def penalty_panel(
         switch = recipe.anneal if 0 < recipe.anneal < recipe.steps and weight > 1 else None
         figures.histories({"": together[weight]}, watched, switch=switch, ax=ax)
         ax.set_xlim(0, recipe.steps)
-        _animate([ax.set_title(f"λ = {_number(weight)}", loc="right", fontsize=figures.NORMAL)])
+        _animate([ax.set_title(f"{symbol} = {_number(weight)}", loc="right", fontsize=figures.NORMAL)])
 
     def draw(figure: Figure, weight: float) -> str:
         if not figure.axes:
@@ -252,14 +253,14 @@ def penalty_panel(
         accuracies = ", ".join(f"{spoken(name, '.1f', 100.0)} %" for name in (*environments, *validation))
         others = ", ".join(spoken(name, ".3g") for name in ("risk", *risks, "penalty") if name in summary)
         return (
-            f"<b>λ = {_number(weight)}</b> ({seeds}). Accuracy: {accuracies}.<br>"
+            f"<b>{symbol} = {_number(weight)}</b> ({seeds}). Accuracy: {accuracies}.<br>"
             f"After the last step: {others} (risks in nats)."
         )
 
     slider = ipywidgets.SelectionSlider(
         options=[(_number(weight), weight) for weight in weights],
         value=start,
-        description="Penalty weight λ",
+        description=f"Penalty weight {symbol}",
         tooltip="One of the penalty weights that were run. Arrow keys move it.",
         continuous_update=True,
         style={"description_width": "initial"},

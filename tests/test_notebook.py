@@ -2,10 +2,13 @@
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 from invtutor import notebook
@@ -102,6 +105,16 @@ def test_a_lesson_without_a_folder_writes_nothing(
     monkeypatch.chdir(tmp_path)
     notebook.begin("x", profile="smoke", out_dir="").finish("done")
     assert not list(tmp_path.iterdir())
+
+
+def test_peak_memory_is_this_process_own() -> None:
+    """Not what its parent held when it was started, which getrusage reports on Linux."""
+    ballast = torch.ones(100_000_000)  # 400 MB
+    assert notebook.peak_memory() > 400
+    code = "from invtutor.notebook import peak_memory; print(peak_memory())"
+    child = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert 50 < child < notebook.peak_memory() - 200
+    del ballast
 
 
 def test_picture_carries_its_alt_text(monkeypatch: pytest.MonkeyPatch) -> None:
