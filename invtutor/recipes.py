@@ -282,7 +282,7 @@ def run(recipe: Recipe, *, digits: Digits | None = None, progress: bool = True) 
         curve = accuracy_curve(corner_accuracies(algorithm.predict, world), TEST_RATES)
         return metrics | {f"test p={rate:g}": value for rate, value in zip(TEST_RATES, curve, strict=True)}
 
-    optimizer = torch.optim.Adam(algorithm.parameters(), lr=recipe.learning_rate)
+    optimizer = torch.optim.Adam(algorithm.parameters(), lr=recipe.learning_rate, fused=True)
     start = time.perf_counter()
     history = fit(
         algorithm,
