@@ -298,7 +298,22 @@ def _text(notebook: Any) -> str:
     for cell in notebook.cells:
         if cell.cell_type == "code":  # a view without its widget's state shows only an error
             cell.outputs = [output for output in cell.outputs if _VIEW not in output.get("data", {})]
+            cell.outputs = _joined(cell.outputs)
     return str(nbformat.writes(notebook)) + "\n"
+
+
+def _joined(outputs: list[Any]) -> list[Any]:
+    """Outputs with each stream in one piece, as a terminal shows it: progress bars have wiped themselves out."""
+    joined: list[Any] = []
+    for output in outputs:
+        if joined and output.output_type == "stream" and joined[-1].get("name") == output.name:
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    for output in joined:
+        if output.output_type == "stream":
+            output.text = re.sub(r"[^\n]*\r", "", output.text)
+    return [output for output in joined if output.get("text") != ""]
 
 
 def _run(notebook: Any, lesson: Lesson, timeout: float, quiet: bool) -> None:

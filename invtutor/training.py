@@ -1,6 +1,7 @@
 """The loop. It knows optimizers, batches and schedules, and nothing about any method."""
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from itertools import islice
@@ -112,7 +113,10 @@ def fit(
         training(algorithm, optimizer, environments, batch_size=batch_size, schedules=schedules, generator=generator),
         steps,
     )
-    bar = tqdm(taken, total=steps, desc=str(algorithm), disable=not progress, mininterval=0.5, leave=False)
+    file = (
+        sys.stdout if "ipykernel.kernelapp" in sys.modules else sys.stderr
+    )  # a notebook shows stderr on red, as if it were wrong
+    bar = tqdm(taken, total=steps, desc=str(algorithm), disable=not progress, mininterval=0.5, leave=False, file=file)
     for step, metrics in enumerate(bar, start=1):
         if step % every == 0 or step == steps or step == 1:
             with torch.no_grad():
