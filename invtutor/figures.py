@@ -35,7 +35,6 @@ __all__ = [
     "move_cursor",
     "new_figure",
     "png",
-    "points",
     "recolor",
 ]
 
@@ -314,21 +313,6 @@ def move_cursor(ax: Axes, at: float) -> list[Artist]:
             gid="cursor",
         )
     return [artist for artist in [*ax.lines, *ax.texts] if artist.get_gid() == "cursor"]
-
-
-def points(groups: Mapping[str, Sequence[float]], ylabel: str, ax: Axes | None = None) -> Axes:
-    """One dot per seed and a bar at the mean, group beside group. Values are shown as they are given."""
-    ax = _tidy(ax)
-    for place, (color, marker, values) in enumerate(zip(cycle(COLORS), cycle(MARKERS), groups.values(), strict=False)):
-        beside = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else np.zeros(len(values))
-        ax.plot(place + beside, values, linestyle="", marker=marker, markersize=6, color=color, alpha=0.75)
-        if len(values):
-            mean = fmean(values)
-            ax.plot([place - 0.22, place + 0.22], [mean, mean], color="black", linewidth=2)
-            _note(ax, f"{mean:.3g}", (place + 0.22, mean), (4, 0), va="center")
-    ax.set_xticks(range(len(groups)), list(groups))
-    ax.set(xlim=(-0.5, len(groups) - 0.5), ylabel=ylabel)
-    return ax
 
 
 # Shared -------------------------------------------------------------------------------------------------------------

@@ -178,16 +178,6 @@ def test_a_logarithmic_height_passes_over_zeros_and_names_decades() -> None:
     figures.png(figures.along_penalty([0.0, 1.0], {"penalty": [0.0, math.nan]}, log_y=True, at=0.0).figure)
 
 
-def test_points_show_every_seed_and_the_mean() -> None:
-    ax = figures.points({"ERM": [10.0, 20.0], "IRMv1": [70.0]}, "OOD accuracy, %")
-    assert sorted(y for line in ax.lines if line.get_linestyle() == "None" for y in line.get_ydata()) == [10, 20, 70]
-    assert texts(ax) == ["15", "70"]
-    assert ax.get_ylabel() == "OOD accuracy, %"
-
-
-# All
-
-
 def test_axes_that_are_given_are_used_and_equal_pictures_have_equal_bytes() -> None:
     def picture() -> bytes:
         figure = figures.new_figure(600, 600)
@@ -196,7 +186,6 @@ def test_axes_that_are_given_are_used_and_equal_pictures_have_equal_bytes() -> N
         assert figures.accuracy_curves(CURVES, RATES, ax=axes[1]) is axes[1]
         assert figures.histories({"ERM": history()}, "risk", log=True, ax=axes[2]) is axes[2]
         assert figures.along_penalty([0, 1], {"risk": [1, 2]}, ax=axes[3]) is axes[3]
-        assert figures.points({"ERM": [1.0]}, "x", ax=axes[4]) is axes[4]
         return figures.png(figure)
 
     first = picture()
