@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import product
-from math import inf, log
+from math import inf, log, nan
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -44,19 +44,21 @@ def clean_labels(digits: Tensor, classes: int = 2) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Environment:
-    """Samples drawn under one flip rate. Frozen: no method of the course writes to it.
+    """Samples drawn under one distribution. Frozen: no method of the course writes to it.
 
-    inputs: (n, channels, 14, 14) float32 in [0, 1]; only the channel of the sample's color is not zero.
-    labels, colors, digits: (n,) int64; the noisy label, the color, and the digit that was written (0 … 9).
+    inputs, labels: all that a method sees. On Colored MNIST inputs are (n, channels, 14, 14) float32 in [0, 1], where
+    only the channel of the sample's color is not zero; labels are the noisy ones, (n,) int64.
+    flip_rate: how often the color disagrees with the label; NaN in a world without colors, such as the spirals.
+    colors, digits: (n,) int64; the color, and the digit that was written (0 … 9); None in a world without them.
     patches: (n,) int64, 0 = upper left, 1 = upper right; None in a world without patches.
     """
 
     name: str
-    flip_rate: float
     inputs: Tensor
     labels: Tensor
-    colors: Tensor
-    digits: Tensor
+    flip_rate: float = nan
+    colors: Tensor | None = None
+    digits: Tensor | None = None
     patches: Tensor | None = None
 
     def __len__(self) -> int:
@@ -150,7 +152,7 @@ class Canvas:
             for side, columns in ((0, slice(0, PATCH)), (1, slice(-PATCH, None))):
                 marked = patches == side
                 inputs[rows[marked], colors[marked], :PATCH, columns] = 1.0
-        return Environment(name or f"p={flip_rate:g}", flip_rate, inputs, self.labels, colors, self.digits, patches)
+        return Environment(name or f"p={flip_rate:g}", inputs, self.labels, flip_rate, colors, self.digits, patches)
 
 
 @dataclass(frozen=True)

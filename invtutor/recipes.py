@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from invtutor.algorithms import ERM, Algorithm, IRMv1, MMREx, VREx
+from invtutor.algorithms import ERM, Algorithm, AndMask, GroupDRO, IRMv1, MetaIRM, MMREx, SandMask, VREx
 from invtutor.algorithms.algorithm import Metrics
 from invtutor.digits import SOURCES, Digits, load_digits
 from invtutor.environments import CLASSES, World, colored_mnist
@@ -21,7 +21,16 @@ from invtutor.training import Schedule, cosine, fit, step_at
 
 __all__ = ["ALGORITHMS", "PROFILES", "Recipe", "Run", "find_device", "repeat", "run", "summarize"]
 
-ALGORITHMS: Mapping[str, type[Algorithm]] = {"erm": ERM, "irmv1": IRMv1, "vrex": VREx, "mmrex": MMREx}
+ALGORITHMS: Mapping[str, type[Algorithm]] = {
+    "erm": ERM,
+    "irmv1": IRMv1,
+    "vrex": VREx,
+    "mmrex": MMREx,
+    "group_dro": GroupDRO,
+    "and_mask": AndMask,
+    "sand_mask": SandMask,
+    "meta_irm": MetaIRM,
+}
 DECAYS = ("constant", "cosine")
 TEST_RATES = (0.1, 0.2, 0.5, 0.9)
 
@@ -69,7 +78,7 @@ class Recipe:
     """One run, as JSON values. Raises ValueError, naming the field, for values outside their range."""
 
     algorithm: str = "erm"
-    """The method: erm, irmv1, vrex or mmrex."""
+    """The method, by its name in `ALGORITHMS`: erm, irmv1, vrex, …"""
     hyper: Mapping[str, float | bool] = field(default_factory=dict, hash=False)
     """The method's own hyper-parameters by the names of its class, such as penalty_weight; the class has the
     defaults."""
@@ -110,7 +119,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _require("algorithm", self.algorithm in ALGORITHMS, f"one of {', '.join(ALGORITHMS)}", self.algorithm)
-        known = {f.name for f in fields(ALGORITHMS[self.algorithm])} - {"model", "l2"}
+        known = {f.name for f in fields(ALGORITHMS[self.algorithm]) if f.init} - {"model", "l2"}
         for name, value in self.hyper.items():
             wish = f"of {ALGORITHMS[self.algorithm].label}: {', '.join(sorted(known)) or 'it has none'}"
             _require("hyper", name in known, wish, name)
@@ -282,12 +291,13 @@ def run(recipe: Recipe, *, digits: Digits | None = None, progress: bool = True) 
         curve = accuracy_curve(corner_accuracies(algorithm.predict, world), TEST_RATES)
         return metrics | {f"test p={rate:g}": value for rate, value in zip(TEST_RATES, curve, strict=True)}
 
-    optimizer = torch.optim.Adam(algorithm.parameters(), lr=recipe.learning_rate, fused=True)
     start = time.perf_counter()
+    environments = algorithm.prepare(world.train)
+    optimizer = torch.optim.Adam(algorithm.parameters(), lr=recipe.learning_rate, fused=True)
     history = fit(
         algorithm,
         optimizer,
-        world.train,
+        environments,
         recipe.steps,
         batch_size=recipe.batch_size,
         schedules=schedules(recipe, algorithm),

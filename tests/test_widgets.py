@@ -203,7 +203,7 @@ def test_many_threads_leave_a_whole_picture_and_no_thread() -> None:
 
 def test_where_widgets_cannot_be_shown_the_numbers_stand(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[tuple[dict[str, Any], dict[str, Any]]] = []
-    monkeypatch.setattr("invtutor.widgets.display", lambda data, **options: shown.append((data, options)))
+    monkeypatch.setattr("invtutor.widgets.panel.display", lambda data, **options: shown.append((data, options)))
     panel = flip_panel()
     panel._ipython_display_()
     bundle, options = shown[0]

@@ -27,7 +27,7 @@ def two_bit(flip_rate: float, *, size: int = 80, dtype: torch.dtype = torch.floa
     bits = torch.tensor(rows)[torch.randperm(size, generator=torch.Generator().manual_seed(0))]
     shape, labels, colors = bits.unbind(1)
     inputs = (2 * torch.stack([shape, colors], 1) - 1).to(dtype)
-    return Environment(f"p={flip_rate:g}", flip_rate, inputs, labels, colors, 5 * shape)
+    return Environment(f"p={flip_rate:g}", inputs, labels, flip_rate, colors, 5 * shape)
 
 
 def training_environments(count: int = 2, *, dtype: torch.dtype = torch.float32) -> tuple[Environment, ...]:

@@ -1,9 +1,13 @@
 """One file per published method; each is a screen to read next to its paper."""
 
 from invtutor.algorithms.algorithm import Algorithm, Metrics
+from invtutor.algorithms.and_mask import AndMask
 from invtutor.algorithms.erm import ERM
+from invtutor.algorithms.group_dro import GroupDRO
 from invtutor.algorithms.irmv1 import IRMv1
+from invtutor.algorithms.meta_irm import MetaIRM
 from invtutor.algorithms.mmrex import MMREx
+from invtutor.algorithms.sand_mask import SandMask
 from invtutor.algorithms.vrex import VREx
 
-__all__ = ["ERM", "Algorithm", "IRMv1", "MMREx", "Metrics", "VREx"]
+__all__ = ["ERM", "Algorithm", "AndMask", "GroupDRO", "IRMv1", "MMREx", "MetaIRM", "Metrics", "SandMask", "VREx"]

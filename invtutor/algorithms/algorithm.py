@@ -28,6 +28,10 @@ class Algorithm(ABC):
 
     label: ClassVar[str]  # what legends, tables and test ids call the method
 
+    def prepare(self, environments: Sequence[Environment]) -> Sequence[Environment]:
+        """See the training environments once, before the optimizer is made; returns those that the loop draws from."""
+        return environments
+
     @abstractmethod
     def backward(self, environments: Sequence[Environment]) -> Metrics:
         """Fill `.grad` of every tensor in `parameters()` and return the step's metrics (history.GLOSSARY)."""

@@ -1,0 +1,57 @@
+"""meta-IRM (arXiv 2103.12947): a step that helps one environment should help the others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from invtutor.algorithms.algorithm import Algorithm, Metrics
+from invtutor.algorithms.descent import descend, risk_at
+from invtutor.environments import Environment
+from invtutor.risks import squared_norm
+
+__all__ = ["MetaIRM", "deviation"]
+
+
+def deviation(losses: Tensor) -> Tensor:
+    """Population standard deviation σ of the losses, (pairs,) → scalar; its gradient at equality is 0, not NaN."""
+    return (losses.var(unbiased=False) + 1e-12).sqrt()
+
+
+@dataclass(eq=False)
+class MetaIRM(Algorithm):
+    """meta-IRM:  mean_{i, e≠i} R^e(θ′_i) + λ · σ_{i, e≠i} R^e(θ′_i),  θ′_i = θ − α∇R^i(θ)      (Bae et al. 2021)
+
+    The inner loop adapts θ to environment i; the outer loop judges θ′_i on every other environment e, and
+    differentiates through the step. What predicts is θ; nothing is adapted at the test.
+
+    paper → code:  α → inner_rate;  λ → penalty_weight (0: no standard deviation loss);  stop-gradient through
+    ∇R^i → first_order;  inner = meta environment (e = i) → same_environment;  β is the optimizer's rate.
+
+    Differences from the paper: 1. the mean over pairs where it sums, so that for two environments a λ here is half of
+    theirs; 2. all pairs, where it samples e; for two environments it is the same; 3. population deviation;
+    4. the division by λ above 1 (rescale), as in IRMv1. The authors' code and hyper-parameters are not public.
+    """
+
+    penalty_weight: float = 1.0
+    inner_rate: float = 0.3
+    first_order: bool = False
+    same_environment: bool = False
+    rescale: bool = True
+
+    label = "meta-IRM"
+
+    def backward(self, environments: Sequence[Environment]) -> Metrics:
+        theta = dict(self.model.named_parameters())
+        inner = [risk_at(self.model, theta, e.inputs, e.labels) for e in environments]
+        adapted = [descend(theta, loss, self.inner_rate, first_order=self.first_order) for loss in inner]
+        pairs = [(i, j) for i in range(len(inner)) for j in range(len(inner)) if (i == j) == self.same_environment]
+        losses = torch.stack(
+            [risk_at(self.model, adapted[i], environments[j].inputs, environments[j].labels) for i, j in pairs]
+        )
+        sigma = deviation(losses)
+        objective = losses.mean() + self.l2 * squared_norm(self.model) + self.penalty_weight * sigma
+        (objective / max(1.0, self.penalty_weight) if self.rescale else objective).backward()
+        risk = torch.stack(inner).mean()
+        return {"risk": risk.item(), "meta risk": losses.mean().item(), "penalty": sigma.item()}

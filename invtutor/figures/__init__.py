@@ -1,0 +1,32 @@
+"""Pictures. Every function draws into the Axes it is given, or into a new figure of its own, and returns the Axes.
+
+No pyplot and no global settings: a slider's callback may run in another thread than the cell that is drawing.
+Blue and orange come first, lines differ by dash and marker too, and up to five lines are labeled where they end.
+"""
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from invtutor.figures.base import COLORS, NORMAL, Screen, new_figure, png
+from invtutor.figures.gallery import INKS, SIDE, digits, recolor
+from invtutor.figures.lines import accuracy_curves, along_penalty, histories, move_cursor
+
+__all__ = [
+    "COLORS",
+    "INKS",
+    "NORMAL",
+    "SIDE",
+    "Artist",
+    "Axes",
+    "Figure",
+    "Screen",
+    "accuracy_curves",
+    "along_penalty",
+    "digits",
+    "histories",
+    "move_cursor",
+    "new_figure",
+    "png",
+    "recolor",
+]

@@ -1,0 +1,10 @@
+"""Panels: sliders that redraw one picture, with the same numbers as text below it.
+
+Callbacks may come from another thread than the notebook's cells (JupyterLab serves widgets over kernel subshells), so
+a panel owns one object `Figure`, draws under a lock and shows PNG bytes; no pyplot, no Output widget, no thread.
+"""
+
+from invtutor.widgets.panel import Panel
+from invtutor.widgets.sliders import flip_rate_panel, penalty_panel
+
+__all__ = ["Panel", "flip_rate_panel", "penalty_panel"]

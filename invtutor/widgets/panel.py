@@ -1,0 +1,116 @@
+"""A panel: controls that redraw one picture, with the same numbers as text below it."""
+
+import html
+import re
+import threading
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Any
+
+import ipywidgets
+from IPython.display import display
+
+from invtutor import figures
+from invtutor.figures import Figure
+
+__all__ = ["Panel"]
+
+
+class Panel:
+    """Controls, a picture that follows them, and the picture's numbers as text for whoever cannot see it.
+
+    controls: widgets by name; each needs a `value` and a visible `description`.
+    draw: called as `draw(figure, **values)` with the reused figure and the values of the controls; it draws anew, or
+        moves the artists that it has marked as animated (`figures.Screen`), and returns the numbers as text or HTML.
+    width, height: of the picture, in pixels; they never change, so that nothing jumps.
+
+    An error in `draw` is shown below the picture and kept in `error`; the constructor and `set` raise it too.
+    Raises ValueError for a control without a description.
+    """
+
+    def __init__(
+        self,
+        controls: Mapping[str, Any],
+        draw: Callable[..., str],
+        *,
+        width: int = 900,
+        height: int = 400,
+    ):
+        for name, control in controls.items():
+            if not control.description:
+                raise ValueError(
+                    f"Parameter `controls` should have a visible description each. Found none on {name!r}."
+                )
+        self.controls = dict(controls)
+        self.error: Exception | None = None
+        self._draw = draw
+        self._screen = figures.Screen(figures.new_figure(width, height))
+        self._lock = threading.RLock()
+        self._tickets = count(1)
+        self._newest = self._shown = 0
+        self._held = False
+        size = {"width": f"{width}px", "height": f"{height}px", "min_height": f"{height}px", "max_width": "100%"}
+        # No tooltip on the image: ipywidgets 8.1 then fails to show it at all.
+        self.image = ipywidgets.Image(format="png", layout=ipywidgets.Layout(object_fit="contain", **size))
+        self.html = ipywidgets.HTML(layout=ipywidgets.Layout(min_height="5em", max_width=f"{width}px"))
+        self.ui = ipywidgets.VBox([ipywidgets.HBox(list(controls.values())), self.image, self.html])
+        self._refresh()
+        self._raise()
+        for control in controls.values():
+            control.observe(self._refresh, names="value")
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The present value of each control."""
+        return {name: control.value for name, control in self.controls.items()}
+
+    @property
+    def text(self) -> str:
+        """The numbers of the present picture, without markup."""
+        return html.unescape(re.sub("<[^>]+>", "", self.html.value.replace("<br>", " ")))
+
+    def set(self, **values: Any) -> None:
+        """Set controls from Python and redraw once. Raises ValueError for an unknown name, and what `draw` raises."""
+        for name in values:
+            if name not in self.controls:
+                raise ValueError(f"Parameter `values` should name one of {', '.join(self.controls)}. Found {name!r}.")
+        with self._lock:
+            self._held = True
+            try:
+                for name, value in values.items():
+                    self.controls[name].value = value
+            finally:
+                self._held = False
+            self._refresh()
+            self._raise()
+
+    def picture(self) -> Figure:
+        """The present figure, to be shown as a static picture beside the panel."""
+        return self._screen.figure
+
+    def _refresh(self, change: object = None) -> None:
+        ticket = self._newest = next(self._tickets)
+        with self._lock:
+            if self._held or ticket <= self._shown:
+                return  # a frame that was begun after this change has shown it already
+            newest = self._newest  # read before the values: whatever they hold by then is shown
+            try:
+                self.html.value = self._draw(self._screen.figure, **self.values)
+                self.image.value = self._screen.png()
+                self.error = None
+            except Exception as error:
+                self.error = error
+                words = html.escape(f"{type(error).__name__}: {error}")
+                self.html.value = f"<b>This picture could not be drawn. {words}</b>"
+            self._shown = newest
+
+    def _raise(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def __repr__(self) -> str:
+        return f"[{', '.join(control.description for control in self.controls.values())}] {self.text}"
+
+    def _ipython_display_(self) -> None:
+        # Where no widget can be shown (GitHub, a terminal) the numbers stand in its place.
+        display(self.ui._repr_mimebundle_() | {"text/plain": repr(self)}, raw=True)
