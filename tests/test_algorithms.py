@@ -14,7 +14,7 @@ from torch import Tensor
 from worlds import gradients, network, training_environments
 
 import invtutor.algorithms
-from invtutor.algorithms import ERM, Algorithm, IRMv1, MMREx, VREx, irmv1, mmrex, vrex
+from invtutor.algorithms import ERM, Algorithm, GroupDRO, IRMv1, MMREx, VREx, group_dro, irmv1, mmrex, vrex
 from invtutor.recipes import ALGORITHMS
 from invtutor.risks import risk, risks, squared_norm
 
@@ -213,6 +213,27 @@ def test_erm_is_the_mean_risk_and_knows_no_environments() -> None:
         return risk(algorithm.model(inputs), labels)
 
     assert close(after_backward(algorithm), gradient_of(pooled, algorithm))
+
+
+def test_group_dro_moves_its_shares_towards_the_high_risks() -> None:
+    before, by_environment = torch.tensor([0.5, 0.3, 0.2], dtype=DOUBLE), torch.tensor([0.1, 0.7, 0.7], dtype=DOUBLE)
+    papers = before * (0.4 * by_environment).exp()
+    assert torch.allclose(group_dro.reweigh(before, by_environment, 0.4), papers / papers.sum())
+
+
+def test_group_dro_weighs_the_risks_by_its_shares_and_remembers_them() -> None:
+    algorithm = GroupDRO(network(dtype=DOUBLE), step_size=5.0)
+    environments = training_environments(3, dtype=DOUBLE)
+    by_environment = risks(algorithm.model, environments).detach()
+    expected = torch.full((3,), 1 / 3, dtype=DOUBLE)
+    for _ in range(2):
+        expected = group_dro.reweigh(expected, by_environment, 5.0)
+        objective = expected @ risks(algorithm.model, environments)
+        wanted = list(torch.autograd.grad(objective, algorithm.parameters()))
+        for tensor in algorithm.parameters():
+            tensor.grad = None
+        assert close(after_backward(algorithm, 3), wanted)
+    assert algorithm.shares is not None and torch.allclose(algorithm.shares, expected)
 
 
 # What the methods share

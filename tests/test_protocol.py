@@ -84,10 +84,9 @@ def test_the_neutral_setting_is_erm(name: str, count: int) -> None:
         assert torch.allclose(ours, expected, rtol=1e-10, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", [name for name in ALGORITHMS if name != "erm"])
-def test_another_setting_is_not_erm(name: str) -> None:
-    hyper: dict[str, Any] = {"step_size": 500.0} if name == "group_dro" else {}  # whose first step is a small one
-    algorithm, erm = ALGORITHMS[name](network(dtype=DOUBLE), **hyper), ERM(network(dtype=DOUBLE))
+@pytest.mark.parametrize("name", [name for name in ALGORITHMS if name not in ("erm", "group_dro")])
+def test_the_default_setting_is_not_erm(name: str) -> None:
+    algorithm, erm = ALGORITHMS[name](network(dtype=DOUBLE)), ERM(network(dtype=DOUBLE))
     for method in (algorithm, erm):
         method.backward(training_environments(dtype=DOUBLE))
     ours, theirs = (torch.cat([g.flatten() for g in gradients(method)]) for method in (algorithm, erm))

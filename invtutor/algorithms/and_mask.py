@@ -39,9 +39,8 @@ class AndMask(Algorithm):
     The mean of gradients is an OR: one environment can carry a coordinate alone. The geometric mean is an AND: it is
     large only where all are. The mask keeps the AND's veto and the mean's size.
 
-    paper → code:  τ → threshold (0 is ERM, 1 asks all to agree);  geometric mean → geometric;  inverse-sparsity scaling,
-    per tensor → rescale.  Difference from the authors' code: the L2 term 2·l2·θ is added after the mask, as theirs by
-    the optimizer's weight decay (of 2·l2).
+    paper → code:  τ → threshold (0 is ERM, 1 asks all to agree);  inverse-sparsity scaling, per tensor → rescale.
+    Difference from the authors' code: the L2 term 2·l2·θ is added after the mask, as theirs by Adam's weight decay.
     """
 
     threshold: float = 1.0
