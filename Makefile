@@ -11,7 +11,7 @@ lab: install           ## JupyterLab on the first lesson
 course: install        ## every lesson headless: one line each, then methods × accuracy
 	$(BIN)/invtutor course --out results/course
 
-test: install          ## style, types, the library, and every notebook under nbval and papermill
+test: install          ## style, types, the library, every notebook under nbval, papermill and, if installed, Chromium
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check invtutor tests conftest.py
 	$(BIN)/mypy

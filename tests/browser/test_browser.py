@@ -1,0 +1,147 @@
+"""Every lesson in a real browser: all cells run, and every control is reached and moved by keyboard."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from invtutor import lessons
+
+PATIENCE = 120  # seconds for anything to happen: nothing here is timed, and the machine may be busy
+STEPS = 8  # presses of a key within which a picture must change: somewhere a curve may be flat
+
+READY = """async () => {
+    const {context} = jupyterapp.shell.currentWidget;
+    await context.ready;
+    await context.sessionContext.ready;
+    await context.sessionContext.session.kernel.info;
+}"""
+RUN = """() => {
+    window.finished = false;
+    jupyterapp.commands.execute('notebook:run-all-cells').finally(() => { window.finished = true; });
+}"""
+ERRORS = """() => jupyterapp.shell.currentWidget.content.widgets
+    .filter(cell => cell.model.type === 'code').flatMap(cell => cell.model.outputs.toJSON())
+    .filter(output => output.output_type === 'error').map(output => output.ename + ': ' + output.evalue)"""
+PANEL = ".jp-OutputArea-output:has(.jupyter-widgets)"
+CONTROL = ":is(.noUi-handle, button, select, input, textarea)"
+KEYS = {".noUi-handle": ("ArrowRight", "ArrowLeft"), "select": ("ArrowDown", "ArrowUp"), "button": ("Enter",)}
+KEYS |= {"input[type=checkbox]": ("Space",)}
+# What a panel shows: the bytes of its pictures (a picture's address changes with every frame, even with an equal one),
+# and its words, those of its controls left out.
+SHOWN = """async panel => {
+    const pictures = [];
+    for (const image of panel.querySelectorAll('img')) {
+        const bytes = await (await fetch(image.src)).arrayBuffer();
+        pictures.push(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)).join());
+    }
+    const words = [...panel.querySelectorAll('.widget-html-content')].map(part => part.innerText);
+    return {picture: pictures.join(), text: words.join('\\n')};
+}"""
+# The words beside a control, or those on a button, as far as they can be seen.
+LABEL = """control => {
+    const words = control.matches('button') ? control
+        : control.closest(':has(> .widget-label)')?.querySelector('.widget-label');
+    const box = words?.getBoundingClientRect();
+    return box?.width && box.height ? words.innerText.trim() : '';
+}"""
+STATE = "control => [control.value, control.checked, control.getAttribute('aria-valuenow')].join()"
+# Words that are cut off, and parts that reach out of the panel on the right by more than a widget's margin.
+CLIPPED = """panel => [...panel.querySelectorAll('.widget-label, button, .widget-readout, .widget-html-content, img')]
+    .filter(part => part.checkVisibility({visibilityProperty: true}))
+    .filter(part => part.scrollWidth > part.clientWidth + 1
+        || part.getBoundingClientRect().right > panel.getBoundingClientRect().right + 4)
+    .map(part => part.innerText || part.tagName)"""
+FOCUS = """panel => {
+    const {content} = jupyterapp.shell.currentWidget;
+    content.activeCellIndex = content.widgets.findIndex(cell => cell.node.contains(panel));
+    content.mode = 'command';
+    content.activeCell.node.focus();
+}"""
+LESSONS = sorted(lessons.folder().glob("*.ipynb"))
+
+
+@pytest.fixture
+def opened(page: Any, complaints: list[str], lab: Callable[[str], str], request: Any) -> Iterator[Any]:
+    """A page with a lesson whose cells have all been run."""
+    page.goto(lab(request.param.name))
+    page.wait_for_selector(".jp-Notebook .jp-Cell")
+    page.wait_for_function("window.jupyterapp?.shell?.currentWidget?.context")
+    page.evaluate(READY)
+    page.evaluate(RUN)
+    page.wait_for_function("window.finished", timeout=5 * PATIENCE * 1000)
+    yield page
+    page.evaluate("jupyterapp.serviceManager.sessions.shutdownAll()")  # a kernel would outlive its page
+
+
+@pytest.mark.parametrize("opened", LESSONS, ids=lambda path: path.stem, indirect=True)
+def test_every_control_of_a_lesson(opened: Any, complaints: list[str], request: Any) -> None:
+    assert opened.evaluate(ERRORS) == []
+    for panel in opened.locator(PANEL).all():
+        controls = panel.locator(CONTROL).all()
+        assert not_reached_by_tab(panel, [control for control in controls if control.is_visible()]) == []
+        for control in controls:
+            operate(panel, control)
+    for width in (1280, 800):
+        opened.set_viewport_size({"width": width, "height": 900})
+        for panel in opened.locator(PANEL).all():
+            assert panel.evaluate(CLIPPED) == []
+        if folder := request.config.getoption("--screenshots", default=None):
+            photograph(opened, folder / f"{request.node.callspec.id}-{width}")
+    assert complaints == []
+
+
+def not_reached_by_tab(panel: Any, controls: list[Any]) -> list[str]:
+    """The labels of those controls that the Tab key does not come by, on its way from the panel's cell."""
+    panel.evaluate(FOCUS)
+    missing = dict(enumerate(controls))
+    for _ in range(2 * len(controls)):  # a slider's number can be typed, too, and takes a stop of its own
+        panel.page.keyboard.press("Tab")
+        missing = {i: it for i, it in missing.items() if not it.evaluate("it => it === document.activeElement")}
+    return [control.evaluate(LABEL) for control in missing.values()]
+
+
+def operate(panel: Any, control: Any) -> None:
+    """Use a control by keyboard until numbers and picture have both changed; a button need only change anything."""
+    ((there, *back),) = (keys for kind, keys in KEYS.items() if control.evaluate(f"it => it.matches('{kind}')"))
+    height, before = panel.bounding_box()["height"], panel.evaluate(SHOWN)
+    label = control.evaluate(LABEL)
+    assert label, f"no label can be seen on control {control.evaluate('it => it.outerHTML')}"
+    if not back:
+        words = panel.inner_text()
+        control.press(there)
+        wait(lambda: panel.evaluate(SHOWN) != before or panel.inner_text() != words, f"{label!r} changes nothing")
+        return
+    for _ in range(STEPS):
+        state, words = control.evaluate(STATE), panel.evaluate(SHOWN)["text"]
+        control.press(there)
+        if control.evaluate(STATE) == state:  # it stood at its end
+            there, *back = *back, there
+            control.press(there)
+        wait(lambda words=words: panel.evaluate(SHOWN)["text"] != words, f"{label!r} does not change the numbers")
+        if wait(lambda: panel.evaluate(SHOWN)["picture"] != before["picture"], patience=10):
+            assert panel.bounding_box()["height"] == height, f"{label!r} makes the page jump"
+            return
+    raise AssertionError(f"{label!r} does not change the picture")
+
+
+def wait(happened: Callable[[], bool], complaint: str = "", patience: float = PATIENCE) -> bool:
+    end = time.monotonic() + patience
+    while not (found := happened()) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert found or not complaint, complaint
+    return found
+
+
+def photograph(page: Any, path: Path) -> None:
+    """The lesson from top to bottom, in as many pictures as it takes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page.set_viewport_size({"width": page.viewport_size["width"], "height": 2000})
+    scroller = page.locator(".jp-WindowedPanel-outer")
+    seen, height, whole = scroller.evaluate("it => [0, it.clientHeight, it.scrollHeight]")
+    for number in range(-(-whole // height)):
+        scroller.evaluate(f"it => it.scrollTo(0, {seen + number * height})")
+        page.wait_for_timeout(500)
+        page.screenshot(path=f"{path}-{number:02d}.png")
