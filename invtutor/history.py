@@ -20,6 +20,8 @@ GLOSSARY = {
     "penalty": "the method's penalty on the step's batch, before its weight",
     "penalty_weight": "the penalty's weight λ or β at this step",
     "learning_rate": "the optimizer's learning rate at this step",
+    "train": "accuracy over all training samples, in [0, 1]",
+    "test": "accuracy over all test samples, in [0, 1]",
     "train p=…": "accuracy in the training environment with that flip rate, in [0, 1]",
     "validation p=…": "accuracy in the validation environment with that flip rate, in [0, 1]",
     "validation risk p=…": "cross-entropy in the validation environment with that flip rate, in nats",

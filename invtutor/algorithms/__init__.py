@@ -2,6 +2,7 @@
 
 from invtutor.algorithms.algorithm import Algorithm, Metrics
 from invtutor.algorithms.and_mask import AndMask
+from invtutor.algorithms.dann import DANN
 from invtutor.algorithms.erm import ERM
 from invtutor.algorithms.group_dro import GroupDRO
 from invtutor.algorithms.irmv1 import IRMv1
@@ -10,4 +11,16 @@ from invtutor.algorithms.mmrex import MMREx
 from invtutor.algorithms.sand_mask import SandMask
 from invtutor.algorithms.vrex import VREx
 
-__all__ = ["ERM", "Algorithm", "AndMask", "GroupDRO", "IRMv1", "MMREx", "MetaIRM", "Metrics", "SandMask", "VREx"]
+__all__ = [
+    "DANN",
+    "ERM",
+    "Algorithm",
+    "AndMask",
+    "GroupDRO",
+    "IRMv1",
+    "MMREx",
+    "MetaIRM",
+    "Metrics",
+    "SandMask",
+    "VREx",
+]

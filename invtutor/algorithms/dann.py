@@ -1,0 +1,52 @@
+"""DANN (arXiv 1505.07818): features from which no discriminator can tell the environments apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from invtutor.algorithms.algorithm import Algorithm, Metrics
+from invtutor.environments import Environment
+from invtutor.risks import risk, squared_norm
+
+__all__ = ["DANN", "reverse"]
+
+
+def reverse(features: Tensor, penalty_weight: float) -> Tensor:
+    """The same values; on the way back the gradient is multiplied by −λ. Any shape."""
+    return (1 + penalty_weight) * features.detach() - penalty_weight * features
+
+
+@dataclass(eq=False)
+class DANN(Algorithm):
+    """DANN:  min_θ max_φ  mean_e R^e(θ) − λ · D(θ, φ)      (Ganin et al. 2016)
+
+    D is the risk of a discriminator φ that guesses the environment from the features. One backward pass serves both
+    players: φ descends on D, and behind the reversal the features climb it, λ times as fast.
+
+    paper → code:  λ → penalty_weight (0 is ERM for the model);  gradient reversal layer → reverse.
+    discriminator: maps features (n, width) to logits (n, environments).
+
+    Differences from the authors' code: 1. every environment has labels, as in domain generalization, where theirs
+    adapts to one target without; 2. λ is constant unless the loop is given a schedule. The model's `layers` end in
+    the head that reads the features.
+    """
+
+    discriminator: nn.Module
+    penalty_weight: float = 1.0
+
+    label = "DANN"
+
+    def parameters(self) -> list[Tensor]:
+        return [*self.model.parameters(), *self.discriminator.parameters()]
+
+    def backward(self, environments: Sequence[Environment]) -> Metrics:
+        *hidden, head = self.model.layers  # type: ignore[misc]
+        inputs, labels = (torch.cat([getattr(e, name).detach() for e in environments]) for name in ("inputs", "labels"))
+        origins = torch.cat([torch.full_like(e.labels, i) for i, e in enumerate(environments)])
+        features = nn.Sequential(*hidden)(inputs.flatten(1))
+        mean_risk = risk(head(features), labels)
+        confusion = risk(self.discriminator(reverse(features, self.penalty_weight)), origins)
+        (mean_risk + self.l2 * squared_norm(self.model) + confusion).backward()
+        return {"risk": mean_risk.item(), "penalty": confusion.item()}

@@ -1,0 +1,221 @@
+"""The spirals: their geometry, the rivals that train on them, and DANN's reversed gradient."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from worlds import gradients, network, training_environments
+
+from invtutor.algorithms import DANN, ERM
+from invtutor.algorithms.dann import reverse
+from invtutor.networks import MLP
+from invtutor.risks import risk
+from invtutor.spirals import RIVALS, Dropout, Network, spirals, train
+
+DOUBLE = torch.float64
+TINY = {"environments": 4, "samples": 64, "shortcut": 3, "width": 8, "batch_size": 32, "epochs": 2, "progress": False}
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+# The data
+
+
+def test_shapes_and_kinds() -> None:
+    environments, test = spirals(5, 40, 7, test_samples=30)
+    assert len(environments) == 5 and len({e.name for e in (*environments, test)}) == 6
+    for environment, count in [(e, 40) for e in environments] + [(test, 30)]:
+        assert environment.inputs.shape == (count, 9) and environment.inputs.dtype == torch.float32
+        assert environment.labels.shape == (count,) and environment.labels.dtype == torch.int64
+        assert set(environment.labels.tolist()) == {0, 1}
+        assert environment.colors is None and math.isnan(environment.flip_rate)
+
+
+def test_the_angle_on_the_spiral_tells_the_class() -> None:
+    environments, test = spirals(samples=4000, environments=2)
+    for environment in (*environments, test):
+        points = environment.inputs[:, :2].double()
+        assert points.std(0, unbiased=False).tolist() == pytest.approx([1, 1], abs=1e-5)
+        # The points were stretched to variance 1; the largest radius, 1.02 at most, undoes it well enough.
+        points = points / points.norm(dim=1).max()
+        turns = torch.atan2(points[:, 1], points[:, 0]) / (2 * math.pi)
+        arm = (turns - 3 * points.norm(dim=1)) % 1  # 0 on one spiral, 1/2 on the other, with the radius' blur
+        guess = ((arm > 0.25) & (arm < 0.75)).long()
+        assert (guess == environment.labels).double().mean() > 0.97
+        # A line cannot tell them apart.
+        normal = torch.linalg.lstsq(points, 2.0 * environment.labels.double() - 1).solution
+        assert ((points @ normal > 0) == (environment.labels == 1)).double().mean() < 0.65
+
+
+def test_the_shortcut_is_a_signature_in_training_and_noise_in_the_test() -> None:
+    environments, test = spirals(16, 200, 16, scale=1.0)
+    signatures = []
+    for environment in environments:
+        sides = (2 * environment.labels - 1)[:, None] * environment.inputs[:, 2:]
+        assert torch.equal(sides, sides[:1].expand_as(sides)), "the same for all examples, but for the class's sign"
+        signatures.append(sides[0])
+    table = torch.stack(signatures)
+    assert 0.8 < table.std() < 1.2 and len(table.unique(dim=0)) == 16
+    assert table.mean(0).norm() < 2, "no direction is shared: 16 draws of mean 0"
+    noise = test.inputs[:, 2:]
+    assert len(noise.unique(dim=0)) == len(test)
+    assert noise.std().item() == pytest.approx(1, abs=0.03)
+    sides = (2 * test.labels - 1)[:, None] * noise
+    assert sides.mean(0).abs().max() < 0.1, "it says nothing about the label"
+
+
+def test_the_seed_is_all_there_is() -> None:
+    (one, test), (again, test_again), (other, _) = (spirals(2, 50, 4, generator=generator(s)) for s in (1, 1, 2))
+    for a, b in zip((*one, test), (*again, test_again), strict=True):
+        assert torch.equal(a.inputs, b.inputs) and torch.equal(a.labels, b.labels)
+    assert not torch.equal(one[0].inputs, other[0].inputs)
+    assert torch.equal(spirals(2, 50, 4)[0][1].inputs, spirals(2, 50, 4, generator=generator(0))[0][1].inputs)
+
+
+@pytest.mark.parametrize("name", ["environments", "samples", "shortcut", "test_samples"])
+def test_counts_are_checked(name: str) -> None:
+    with pytest.raises(ValueError, match=f"`{name}` should be at least 1. Found 0"):
+        spirals(**{name: 0})
+
+
+# The network
+
+
+def test_dropout_silences_while_training_and_keeps_the_mean() -> None:
+    layer, ones = Dropout(0.25, generator()), torch.ones(200, 200)
+    dropped = layer(ones)
+    assert dropped.unique().tolist() == pytest.approx([0, 1 / 0.75])
+    assert dropped.mean().item() == pytest.approx(1, abs=0.02)
+    assert not torch.equal(layer(ones), dropped), "a new draw each time"
+    assert torch.equal(layer.eval()(ones), ones)
+
+
+def test_a_networks_weights_come_from_its_generator() -> None:
+    one, again, other = (Network(5, 16, generator=generator(s)) for s in (1, 1, 2))
+    inputs = torch.randn(7, 5, generator=generator())
+    assert one(inputs).shape == (7, 1)
+    assert torch.equal(one(inputs), again(inputs)) and not torch.equal(one(inputs), other(inputs))
+    linears = [layer for layer in one.layers if isinstance(layer, nn.Linear)]
+    assert len(linears) == 4 and all((linear.bias == 0.01).all() for linear in linears)
+    wide = Network(18, 256).layers[2].weight
+    assert wide.std().item() == pytest.approx(math.sqrt(2 / 256), rel=0.05)
+
+
+# The rivals
+
+
+def global_states() -> tuple[object, ...]:
+    return random.getstate(), torch.get_rng_state().tolist(), str(np.random.get_state())
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_every_rival_trains_a_little(name: str) -> None:
+    before = global_states()
+    outcome = train(RIVALS[name], seed=3, **TINY)
+    assert global_states() == before, "nothing from global randomness"
+    assert str(outcome.rival) == name and len(outcome.history) == 2
+    for column in ("risk", "learning_rate", "train", "test"):
+        assert all(map(math.isfinite, outcome.history.column(column)))
+    assert 0 <= outcome.train_accuracy <= 1 and 0 <= outcome.test_accuracy <= 1
+    assert outcome.history.last["learning_rate"] == pytest.approx(0.001)
+    again = train(RIVALS[name], seed=3, **TINY)
+    assert again.history.records == outcome.history.records, "bit for bit"
+    for a, b in zip(outcome.algorithm.parameters(), again.algorithm.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_every_rivals_measure_does_something() -> None:
+    def weights(name: str) -> torch.Tensor:
+        outcome = train(RIVALS[name], **TINY)
+        return torch.cat([p.detach().flatten() for p in outcome.algorithm.model.layers[0].parameters()])
+
+    first = {name: weights(name) for name in RIVALS}
+    for name, values in first.items():
+        assert name == "ERM" or not torch.equal(values, first["ERM"])
+
+
+def test_l1_adds_the_signs_of_the_weights() -> None:
+    # So heavy that the lasso is all that Adam sees: every weight moves towards 0 by the rate, here already .001.
+    options = TINY | {"epochs": 1, "batch_size": 64, "learning_rate": 0.01}
+    heavy = train(RIVALS["ERM"].but(l1=1e6), **options).algorithm.model
+    start = Network(5, 8, generator=_after_data())
+    for before, after in zip(start.parameters(), heavy.parameters(), strict=True):
+        assert torch.allclose(before - after, 0.001 * before.sign(), atol=1e-6)
+
+
+def _after_data() -> torch.Generator:
+    after = generator(0)
+    spirals(4, 64, 3, generator=after)
+    return after
+
+
+def test_but_changes_fields_and_hyper_parameters() -> None:
+    rival = RIVALS["AND-mask"].but(threshold=0.5, l2=0.0)
+    assert rival.hyper == {"threshold": 0.5} and rival.l2 == 0
+    assert RIVALS["AND-mask"].hyper == {"threshold": 1.0} and RIVALS["AND-mask"].l2 > 0
+
+
+# DANN
+
+
+def dann(**options: float) -> DANN:
+    return DANN(network(dtype=DOUBLE), network(width=8, outputs=3, seed=5, dtype=DOUBLE).layers[2:], **options)
+
+
+def test_reverse_is_the_identity_whose_gradient_is_turned() -> None:
+    features = torch.randn(5, 3, generator=generator(), dtype=DOUBLE, requires_grad=True)
+    reversed_ = reverse(features, 0.7)
+    assert torch.allclose(reversed_, features, rtol=1e-14)
+    (reversed_ * torch.arange(3)).sum().backward()
+    assert features.grad is not None and torch.allclose(features.grad, -0.7 * torch.arange(3).expand(5, 3).double())
+
+
+def test_danns_players_get_their_own_gradients() -> None:
+    environments, method = training_environments(3, dtype=DOUBLE), dann(penalty_weight=0.7, l2=1e-3)
+    metrics = method.backward(environments)
+    hidden, head = method.model.layers[:-1], method.model.layers[-1]
+    features = [hidden(e.inputs) for e in environments]
+    losses = torch.stack([risk(head(f), e.labels) for f, e in zip(features, environments, strict=True)]).mean()
+    confusion = torch.stack(
+        [risk(method.discriminator(f), torch.full((len(f),), i)) for i, f in enumerate(features)]
+    ).mean()
+    norm = sum(p.square().sum() for p in method.model.parameters())
+    theta, phi = list(method.model.parameters()), list(method.discriminator.parameters())
+    climbs = torch.autograd.grad(losses + 1e-3 * norm - 0.7 * confusion, theta, retain_graph=True)
+    descends = torch.autograd.grad(confusion, phi)
+    assert len(method.parameters()) == len(theta) + len(phi)
+    for ours, expected in zip(gradients(method), [*climbs, *descends], strict=True):
+        assert torch.allclose(ours, expected, rtol=1e-9, atol=1e-13)
+    assert metrics == pytest.approx({"risk": losses.item(), "penalty": confusion.item()})
+
+
+def test_neutral_dann_is_erm_for_the_model() -> None:
+    environments, method = training_environments(3, dtype=DOUBLE), dann(penalty_weight=0.0, l2=1e-3)
+    erm = ERM(network(dtype=DOUBLE), l2=1e-3)
+    for algorithm in (method, erm):
+        algorithm.backward(environments)
+    for ours, theirs in zip(method.model.parameters(), erm.model.parameters(), strict=True):
+        assert ours.grad is not None and theirs.grad is not None
+        assert torch.allclose(ours.grad, theirs.grad, rtol=1e-10, atol=1e-14)
+
+
+def test_a_discriminator_left_to_itself_finds_the_environments() -> None:
+    # What the features lose by the reversal is there without it: at weight 0 the discriminator does better.
+    environments, _ = spirals(4, 100, 3)
+
+    def confusion(weight: float) -> float:
+        algorithm = DANN(Network(5, 16), MLP(16, 16, 4), penalty_weight=weight)
+        optimizer = torch.optim.Adam(algorithm.parameters(), lr=0.005)
+        for _ in range(150):
+            optimizer.zero_grad()
+            metrics = algorithm.backward(environments)
+            optimizer.step()
+        return metrics["penalty"]
+
+    alone, against = confusion(0.0), confusion(1.0)
+    assert alone < 0.5 < math.log(4) * 0.8 < against
