@@ -21,6 +21,11 @@ RIGHT: dict[str, Callable[..., Any]] = {
     "check_objective": lambda risk, penalty, w: risk + w * penalty if w <= 1 else risk / w + penalty,
     "check_variance": lambda risks: (risks**2).mean() - risks.mean() ** 2,
     "check_maximum_excess": lambda risks, beta: (1 - beta) * risks.mean() + beta * risks.max(),
+    "check_and_mask": lambda g, tau: torch.where(g.sign().sum(0).abs() >= tau * len(g), g.sum(0) / len(g), 0.0),
+    "check_geometric_mean": lambda g: (
+        (g.sign().sum(0) / len(g)).trunc() * torch.exp2(torch.log2(g.abs()).sum(0) / len(g))
+    ),
+    "check_signs_needed": lambda d, tau: min(k for k in range(d + 1) if (2 * k - d) / d >= tau - 1e-9),
 }
 
 WRONG: list[tuple[str, Callable[..., Any], str]] = [
@@ -53,6 +58,27 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("check_variance", lambda risks: (risks**2).mean(), "no variance"),
     ("check_maximum_excess", lambda risks, beta: risks.mean() + beta * risks.max(), "worst case"),
     ("check_maximum_excess", lambda risks, beta: risks.max(), "β = 0"),
+    ("check_and_mask", lambda g, tau: (g.sign().mean(0).abs() > tau) * g.mean(0), "not for >"),
+    ("check_and_mask", lambda g, tau: (g.sign().mean(0) >= tau) * g.mean(0), ".abs()"),
+    ("check_and_mask", lambda g, tau: (g.sign().mean(0).abs() >= tau) * g.sum(0), "the sum"),
+    ("check_and_mask", lambda g, tau: (g.sign().sum(0).abs() >= tau) * g.mean(0), "veto"),
+    ("check_and_mask", lambda g, tau: ((g > 0).double().mean(0) - 0.5).abs().ge(tau / 2) * g.mean(0), "zero gradient"),
+    ("check_and_mask", lambda g, tau: (g.sign().mean(1).abs() >= tau) * g.mean(1), "dimension 0"),
+    ("check_and_mask", lambda g, tau: g, "dimension 0"),
+    ("check_geometric_mean", lambda g: g.mean(0), "arithmetic"),
+    ("check_geometric_mean", lambda g: g.log().mean(0).exp(), "nan"),
+    ("check_geometric_mean", lambda g: g.abs().log().mean(0).exp(), "sign"),
+    ("check_geometric_mean", lambda g: g.abs().prod(0) * g.mean(0).sign(), "root"),
+    ("check_geometric_mean", lambda g: g.abs().log().mean(0).exp() * g[0].sign(), "do not agree"),
+    ("check_geometric_mean", lambda g: g.abs().prod(0).sqrt() * (g.sign().mean(0).abs() == 1) * g[0].sign(), "third"),
+    (
+        "check_geometric_mean",
+        lambda g: g.abs().prod(0) ** (1 / len(g)) * (g.sign().mean(0).abs() == 1) * g[0].sign(),
+        "underflow",
+    ),
+    ("check_signs_needed", lambda d, tau: round(d * tau), "no share"),
+    ("check_signs_needed", lambda d, tau: d * (1 + tau) / 2, "round"),
+    ("check_signs_needed", lambda d, tau: int(d * (1 + tau) / 2), "are needed"),
 ]
 
 
