@@ -22,7 +22,7 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status is 0, 1 for a lesson that fails, 2 for a wrong call, 130 after Ctrl-C."""
+    """Run one command; the exit status is 0, 1 for what fails on the way, 2 for a wrong call, 130 after Ctrl-C."""
     if argv is None:  # the real command: told to end, it cleans up as after Ctrl-C
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -37,12 +37,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has enough, as in `invtutor lessons | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:  # a disk that is full, a file that may not be read
+        return _complain(error, 1)
     except KeyboardInterrupt:
         return _complain("stopped", 130)
 
 
 def _complain(message: object, status: int) -> int:
-    print(f"invtutor: error: {' '.join(str(message).split())}", file=sys.stderr)
+    """One line on stderr, whatever the message quotes: no control characters, and not without end."""
+    line = " ".join(str(message).split())
+    line = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in line)
+    print(f"invtutor: error: {line if len(line) <= 1000 else f'{line[:600]} … {line[-300:]}'}", file=sys.stderr)
     return status
 
 
@@ -91,9 +96,12 @@ def _parser() -> argparse.ArgumentParser:
     command(_lessons, "list the lessons with their parameters", "")
     command(_doctor, "report what the course finds on this machine, down to the digits", "")
 
-    link = command(_link, "print a lesson's address on Binder and its badge", "me/invtutor --ref v0.1.0 --lesson 03")
+    text = "print a lesson's address on Binder and its badge, or its address on a JupyterHub"
+    link = command(_link, text, "me/invtutor --ref v0.1.0 --lesson 03")
     link.add_argument("repo", metavar="OWNER/REPO", help="the repository on GitHub")
     link.add_argument("--ref", required=True, help="tag, branch or commit; Binder starts a built tag faster")
+    text = "address of a JupyterHub that has nbgitpuller; --ref is then a branch"
+    link.add_argument("--nbgitpuller", metavar="HUB_URL", help=text)
     link.add_argument("--lesson", default="00", help="the lesson to open (default: %(default)s)")
 
     refresh = command(_refresh, "execute lessons and store their outputs in them (for maintainers)", "03 04")
@@ -173,7 +181,11 @@ def _lessons(arguments: argparse.Namespace) -> int:
 
 
 def _link(arguments: argparse.Namespace) -> int:
-    print(*lessons.binder_link(arguments.repo, arguments.ref, lessons.find(arguments.lesson)), sep="\n")
+    lesson = lessons.find(arguments.lesson)
+    if arguments.nbgitpuller is None:
+        print(*lessons.binder_link(arguments.repo, arguments.ref, lesson), sep="\n")
+    else:
+        print(lessons.nbgitpuller_link(arguments.nbgitpuller, arguments.repo, arguments.ref, lesson))
     return 0
 
 

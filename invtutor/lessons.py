@@ -20,16 +20,16 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from invtutor.history import write_atomically
 
 __all__ = ["Lesson", "LessonError", "Parameter", "Result", "binder_link", "copy_lessons", "course", "execute", "find"]
-__all__ += ["folder", "lessons", "refresh", "resolve", "summary"]
+__all__ += ["folder", "lessons", "nbgitpuller_link", "refresh", "resolve", "summary"]
 
 TIMEOUT = 1800.0
 """Seconds a lesson may take, unless said otherwise."""
@@ -89,14 +89,19 @@ def lessons() -> list[Lesson]:
 def find(name: str | Path) -> Lesson:
     """A lesson by its number (``3`` or ``03``), its name, its file name, or the path of any notebook.
 
-    Raises ValueError, with the names of all lessons, when there is none.
+    Raises ValueError, with the names of all lessons, when there is none, and OSError for a file that may not be read.
     """
     text = str(name)
     for path in _paths():
         if text in (path.name, path.stem) or (text.isdecimal() and int(text) == int(path.stem[:2])):
             return _inspect(path)
-    if text.endswith(".ipynb") and Path(text).is_file():
-        return _inspect(Path(text).resolve())
+    if text.endswith(".ipynb") and os.path.isfile(text):  # Path's own raises where a name is too long
+        try:
+            return _inspect(Path(text).resolve())
+        except OSError:
+            raise
+        except Exception as error:  # nbformat raises this and that where a file is no notebook
+            raise ValueError(f"{text} cannot be read as a lesson: {type(error).__name__}: {error}") from None
     names = ", ".join(path.stem for path in _paths()) or f"none in {folder()}"
     raise ValueError(f"There is no lesson {text!r}. The lessons are: {names}.")
 
@@ -144,6 +149,7 @@ def _limits() -> dict[str, tuple[Callable[[Any], object], str]]:
         "flip_rates": (lambda value: len(value) >= 2, "a list of at least two chances, one per environment"),
         "flip_rate": share,
         "threshold": share,
+        "deviation_weight": (lambda value: value >= 0, "at least 0"),
         "seeds": (lambda value: 1 <= value <= 100, "in [1, 100]"),
     }
 
@@ -196,15 +202,15 @@ def _cast(kind: type, value: Any, default: Any) -> Any:
 
 
 def _check(name: str, value: Any) -> None:
-    from invtutor.recipes import (
-        Recipe,
-    )  # not at the top: torch takes seconds to load, and a --help need not wait for it
+    # Not at the top: torch takes seconds to load, and a --help need not wait for it.
+    from invtutor.recipes import ALGORITHMS, Recipe
 
     holds, wish = _limits().get(name, (lambda value: True, ""))
     if not holds(value):
         raise ValueError(f"Parameter `{name}` should be {wish}. Found {value!r}.")
-    if name == "penalty_weight" or name in {field.name for field in fields(Recipe)}:
-        Recipe.profile("quick", "irmv1", **{name: value})  # a recipe itself refuses what its fields cannot be
+    owners = [method for method, owner in ALGORITHMS.items() if name in {field.name for field in fields(owner)}]
+    if owners or name in {field.name for field in fields(Recipe)}:
+        Recipe.profile("quick", *owners[:1], **{name: value})  # a recipe itself refuses what its values cannot be
 
 
 # ------------------------------------------------------------------------------------------------- executing
@@ -218,7 +224,7 @@ def execute(
     given: parameters as for `resolve`. timeout: seconds for the whole lesson. quiet: no progress bar on stderr.
     The lesson's `out_dir`, if it has one, is filled in here. Raises ValueError before anything runs for wrong
     parameters or an `out` that cannot be used, and LessonError when the lesson fails; then an older result stays
-    and the notebook as far as it came is ``<lesson>.failed.ipynb``.
+    and the notebook as far as it came is ``<lesson>.failed.ipynb``. What a killed run left in `out` is cleared away.
     """
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
@@ -234,39 +240,98 @@ def execute(
         values |= {"out_dir": str(scratch)} if writes else {}
         if values:
             notebook = parameterize_notebook(notebook, values, kernel_name="python3", language="python")
-        started = time.perf_counter()
+
+        def place(name: str, record: Mapping[str, Any] | None = None) -> None:
+            """Put the notebook, and a record beside it, in `out`: both are whole before either is to be seen."""
+            texts = {name: _text(notebook).replace(str(scratch), str(out))}
+            if record:
+                texts["result.json"] = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+            for file, text in texts.items():
+                (scratch / f"whole-{file}").write_text(text, encoding="utf-8", newline="\n")
+            for file in texts:
+                os.replace(scratch / f"whole-{file}", out / file)
+
+        started, failed, target = time.perf_counter(), f"{lesson.name}.failed.ipynb", f"{lesson.name}.ipynb"
         try:
             _run(notebook, lesson, timeout, quiet)
             record = _record(lesson, scratch, out) if writes else {}
         except LessonError as error:
-            failed = out / f"{lesson.name}.failed.ipynb"
-            write_atomically(failed, _text(notebook).replace(str(scratch), str(out)))
-            raise LessonError(f"{error} (see {failed})") from None
+            try:
+                place(failed)
+            except OSError as full:
+                raise LessonError(f"{error} (its notebook could not be written: {full.strerror})") from None
+            raise LessonError(f"{error} (see {out / failed})") from None
         seconds = time.perf_counter() - started
-        target = out / f"{lesson.name}.ipynb"
-        write_atomically(target, _text(notebook).replace(str(scratch), str(out)))
-        if writes:
-            write_atomically(out / "result.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-        (out / f"{lesson.name}.failed.ipynb").unlink(missing_ok=True)
-    return Result(lesson.name, target, seconds, record)
+        try:
+            place(target, record)
+        except OSError as error:
+            raise LessonError(f"{lesson.name}: ran, but cannot be written into {out}: {error.strerror}") from None
+        (out / failed).unlink(missing_ok=True)
+    return Result(lesson.name, out / target, seconds, record)
 
 
 @contextmanager
 def _scratch(lesson: Lesson, out: Path) -> Iterator[tuple[Path, Path]]:
     """`out`, made if need be, and a folder in it that goes away again."""
-    out = out.resolve()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".running-", dir=out))
-    except OSError as error:
-        raise ValueError(f"Cannot write results into {out}: {error.strerror}.") from None
-    try:
-        result = out / "result.json"
-        if result.exists() and _load(result).get("lesson") != lesson.name:
-            raise ValueError(f"{result} is not a result of lesson {lesson.name}; choose another folder.")
+    with ExitStack() as stack:
+        try:
+            out = out.resolve()
+            out.mkdir(parents=True, exist_ok=True)
+            scratch = stack.enter_context(_own_folder(out, ".running-"))
+        except OSError as error:
+            raise ValueError(f"Cannot write results into {out}: {error.strerror}.") from None
+        if foreign := _foreign(lesson, out):
+            raise ValueError(foreign)
         yield out, scratch
+
+
+def _foreign(lesson: Lesson, out: Path) -> str:
+    """What forbids to write this lesson's result into `out`; empty where nothing does."""
+    result = out / "result.json"
+    if not result.exists() or _load(result).get("lesson") == lesson.name:
+        return ""
+    return f"{result} is not a result of lesson {lesson.name}; choose another folder."
+
+
+@contextmanager
+def _own_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """A new folder in `parent` that goes away again, and with it those that killed processes left there.
+
+    Whoever works in such a folder holds a lock on it, which the system takes back from a killed process.
+    """
+    for abandoned in parent.glob(f"{prefix}*"):
+        if (lock := _lock(abandoned)) is not None:
+            shutil.rmtree(abandoned, ignore_errors=True)
+            os.close(lock)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        lock = _lock(folder, wait=True)
+        if folder.exists():  # else another process locked it before us and took it for abandoned
+            break
+        if lock is not None:
+            os.close(lock)
+    try:
+        yield folder
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock(folder: Path, *, wait: bool = False) -> int | None:
+    """Lock a folder, for as long as the descriptor is open; None where another process has, or the system cannot."""
+    try:
+        import fcntl
+
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except (ImportError, OSError):  # Windows; another user's folder
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -281,6 +346,8 @@ def _record(lesson: Lesson, scratch: Path, out: Path) -> dict[str, Any]:
     record = _load(scratch / "result.json")
     if record.get("lesson") != lesson.name:
         raise LessonError(f"{lesson.name}: ran to its end but left no result.json of its own")
+    if foreign := _foreign(lesson, out):  # of another lesson that ran into this folder meanwhile
+        raise LessonError(f"{lesson.name}: ran to its end, but {foreign}")
     if "out_dir" in record.get("parameters", {}):
         record["parameters"]["out_dir"] = str(out)
     return record
@@ -312,7 +379,7 @@ def _joined(outputs: list[Any]) -> list[Any]:
             joined.append(output)
     for output in joined:
         if output.output_type == "stream":
-            output.text = re.sub(r"[^\n]*\r", "", output.text)
+            output.text = "\n".join(line.rpartition("\r")[2] for line in output.text.split("\n"))
     return [output for output in joined if output.get("text") != ""]
 
 
@@ -325,7 +392,7 @@ def _run(notebook: Any, lesson: Lesson, timeout: float, quiet: bool) -> None:
     from tqdm import tqdm
 
     # Sockets are files in a folder of this run alone: parallel runs on TCP race for ports. Their paths must be short.
-    short = "/tmp" if os.name == "posix" and os.access("/tmp", os.W_OK) else None
+    short = "/tmp" if os.name == "posix" and os.access("/tmp", os.W_OK) else tempfile.gettempdir()
     count = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
     line = ""
 
@@ -341,7 +408,7 @@ def _run(notebook: Any, lesson: Lesson, timeout: float, quiet: bool) -> None:
                     raise LessonError(f"in a widget, {output['ename']}: {output['evalue']}")
 
     with (
-        tempfile.TemporaryDirectory(prefix="inv", dir=short, ignore_cleanup_errors=True) as sockets,
+        _own_folder(Path(short), "invtutor-") as sockets,
         tqdm(total=count, desc=lesson.name, unit="cell", disable=quiet, leave=False) as bar,
     ):
         files = {"transport": "ipc", "ip": f"{sockets}/k"} if os.name == "posix" else {}
@@ -356,6 +423,7 @@ def _run(notebook: Any, lesson: Lesson, timeout: float, quiet: bool) -> None:
             iopub_timeout=60,
             record_timing=False,
             resources={"metadata": {"path": str(lesson.path.parent)}},
+            extra_arguments=[_DIE_WITH.format(os.getpid())] if os.name == "posix" else [],
             on_cell_execute=at_start,
             on_cell_executed=at_end,
         )
@@ -365,12 +433,16 @@ def _run(notebook: Any, lesson: Lesson, timeout: float, quiet: bool) -> None:
             cause = f"{error.ename}: {error.evalue}"
         except DeadKernelError:
             cause = "the kernel died, perhaps for want of memory"
-        except (TimeoutError, RuntimeError) as error:
-            cause = str(error)
+        except (RuntimeError, OSError) as error:  # the time limit, too
+            cause = str(error) or type(error).__name__
         else:
             return
         where = f"cell [{client.code_cells_executed}] `{line}`" if line else "before the first cell"
         raise LessonError(f"{lesson.name}: {where}: {cause.strip().splitlines()[0]}")
+
+
+# A kernel watches for its parent's death, but not before it is up: a parent killed earlier would leave it for ever.
+_DIE_WITH = "--IPKernelApp.exec_lines=if __import__('os').getppid() != {}: __import__('os')._exit(1)"
 
 
 def _drive(client: Any, timeout: float) -> None:
@@ -543,10 +615,32 @@ def binder_link(repo: str, ref: str, lesson: Lesson) -> tuple[str, str]:
 
     repo: ``OWNER/REPO`` on GitHub. ref: a tag, branch or commit. Raises ValueError for anything else.
     """
+    _check_source(repo, ref)
+    path = quote(f"lab/tree/notebooks/{lesson.path.name}", safe="")
+    url = f"https://mybinder.org/v2/gh/{repo}/{quote(ref, safe='')}?urlpath={path}"
+    return url, f"[![Binder](https://mybinder.org/badge_logo.svg)]({url})"
+
+
+def nbgitpuller_link(hub: str, repo: str, branch: str, lesson: Lesson) -> str:
+    """The address that fetches the course into a student's folder on a JupyterHub with nbgitpuller, and opens a lesson.
+
+    hub: the hub's address, such as ``https://hub.example.org``. repo: ``OWNER/REPO`` on GitHub. branch: a branch, since
+    nbgitpuller merges its news into the student's copy, and cannot do so with a tag. Raises ValueError for anything
+    else.
+    """
+    _check_source(repo, branch)
+    if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._~/-]*)?", hub):
+        raise ValueError(f"Parameter `hub` should be a hub's address such as https://hub.example.org. Found {hub!r}.")
+    query = {
+        "repo": f"https://github.com/{repo}",
+        "branch": branch,
+        "urlpath": f"lab/tree/{repo.partition('/')[2]}/notebooks/{lesson.path.name}",
+    }
+    return f"{hub.rstrip('/')}/hub/user-redirect/git-pull?{urlencode(query, quote_via=quote, safe='')}"
+
+
+def _check_source(repo: str, ref: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+", repo):
         raise ValueError(f"Parameter `repo` should be OWNER/REPO on GitHub. Found {repo!r}.")
     if not ref or re.search(r"\s", ref):
         raise ValueError(f"Parameter `ref` should be a tag, a branch or a commit. Found {ref!r}.")
-    path = quote(f"lab/tree/notebooks/{lesson.path.name}", safe="")
-    url = f"https://mybinder.org/v2/gh/{repo}/{quote(ref, safe='')}?urlpath={path}"
-    return url, f"[![Binder](https://mybinder.org/badge_logo.svg)]({url})"

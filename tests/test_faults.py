@@ -1,0 +1,226 @@
+"""What goes wrong around the course: kills, full disks, forbidden folders, bad parameters, closed kernels."""
+
+import ctypes
+import functools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nbformat
+import psutil  # type: ignore[import-untyped]
+import pytest
+from test_lessons import files, write_lesson
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="looks at processes, mounts and users as Linux has them"
+)
+
+COMMAND = str(Path(sys.executable).with_name("invtutor"))
+
+
+def start(*arguments: str, cwd: Path, before: tuple[str, ...] = (), **options: object) -> subprocess.Popen[str]:
+    """The real command, as a process of its own; `before` are the words in front of it."""
+    command = [*before, COMMAND, *arguments]
+    return subprocess.Popen(command, cwd=cwd, stdout=-1, stderr=-1, text=True, **options)  # type: ignore[call-overload]
+
+
+def end(process: subprocess.Popen[str], seconds: float = 120) -> tuple[int, str]:
+    """Exit status and stderr."""
+    try:
+        _, said = process.communicate(timeout=seconds)
+    finally:
+        process.kill()
+    return process.returncode, said
+
+
+def wait(holds: Callable[[], object], seconds: float = 60) -> object:
+    """What `holds` answers as soon as that is true."""
+    deadline = time.monotonic() + seconds
+    while not (answer := holds()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+    return answer
+
+
+def one_line(said: str) -> bool:
+    start = said.startswith("invtutor: error: ") and "Traceback" not in said
+    return start and said.endswith("\n") and said[:-1].isprintable() and len(said) < 1100
+
+
+@pytest.fixture
+def reaper() -> Iterator[None]:
+    """Orphans come to this process, as they come to the session's manager on a desktop, and not to process 1.
+
+    A kernel that asks whether its parent is process 1 would live on there.
+    """
+    set_child_subreaper = 36
+    libc = ctypes.CDLL(None)
+    libc.prctl(set_child_subreaper, 1, 0, 0, 0)
+    yield
+    libc.prctl(set_child_subreaper, 0, 0, 0, 0)
+
+
+def gone(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+# ------------------------------------------------------------------------------------------------- kills
+
+
+def test_a_run_killed_at_any_moment(tmp_path: Path, reaper: None) -> None:
+    rng = random.Random(4)
+    out, command = tmp_path / "out", ["run", "00_start", "-p", "profile=smoke", "-p", "source=rendered", "--quiet"]
+    out.mkdir()
+    older = {"result.json": '{"lesson": "00_start"}', "00_start.ipynb": "an older notebook"}
+    for name, text in older.items():
+        (out / name).write_text(text)
+
+    def kernels(process: subprocess.Popen[str]) -> list[psutil.Process]:
+        assert process.poll() is None, process.communicate()
+        return [each for each in psutil.Process(process.pid).children() if "ipykernel" in " ".join(each.cmdline())]
+
+    def in_the_imports(process: subprocess.Popen[str]) -> None:
+        time.sleep(rng.uniform(0, 1.5))
+
+    def before_the_kernel_watches_its_parent(process: subprocess.Popen[str]) -> None:
+        wait(lambda: kernels(process))
+
+    def in_the_cells(process: subprocess.Popen[str]) -> None:
+        (kernel,) = wait(lambda: kernels(process))
+        busy = rng.uniform(1, 4)  # seconds of the processor; at 1 it imports torch, at 4 it trains
+        wait(lambda: sum(kernel.cpu_times()[:2]) > busy)
+
+    def when_the_lesson_is_over(process: subprocess.Popen[str]) -> None:
+        wait(lambda: kernels(process) and list(out.glob(".running-*/result.json")))
+
+    folders = []
+    for moment in (
+        in_the_imports, before_the_kernel_watches_its_parent, in_the_cells, in_the_cells, when_the_lesson_is_over
+    ):  # fmt: skip
+        process = start(*command, "--out", str(out), cwd=tmp_path)
+        moment(process)
+        left = kernels(process)
+        folders += [Path(word).parent for each in left for word in each.cmdline() if word.endswith("kernel.json")]
+        process.kill()
+        end(process)
+        assert {name: (out / name).read_text() for name in older} == older
+        assert [name for name in os.listdir(out) if not name.startswith(".running-")] == [*older]
+        wait(functools.partial(all, map(gone, left)), 10)
+    assert len(folders) == 4
+    assert end(start(*command, "--out", str(out), cwd=tmp_path)) == (0, "")
+    assert files(out) == ["00_start.ipynb", "result.json"]
+    assert json.loads((out / "result.json").read_text())["seed"] == 0
+    nbformat.validate(nbformat.read(out / "00_start.ipynb", as_version=4))
+    assert not any(folder.exists() for folder in folders)
+
+
+def test_two_ctrl_c_end_it_at_once_and_leave_nothing(tmp_path: Path) -> None:
+    rng, out = random.Random(5), tmp_path / "out"
+    path = write_lesson(tmp_path, "02_erm", "import time\ntime.sleep(600)")
+    process = start("run", str(path), "--out", str(out), "--quiet", cwd=tmp_path)
+    (kernel,) = wait(psutil.Process(process.pid).children)
+    time.sleep(rng.uniform(0.5, 1.5))
+    process.send_signal(signal.SIGINT)
+    time.sleep(rng.uniform(0, 0.1))
+    process.send_signal(signal.SIGINT)
+    code, said = end(process, 20)
+    assert code == 130 and one_line(said), said
+    assert gone(kernel) and files(out) == []
+
+
+# ------------------------------------------------------------------------------------------------- at once
+
+
+def test_two_lessons_at_once_and_one_lesson_twice(tmp_path: Path) -> None:
+    for name in ("00_start", "01_more"):
+        write_lesson(tmp_path, name, "import time\ntime.sleep(1)", "print('x' * seed)")
+    calls = [("00_start", 1), ("01_more", 2), ("01_more", 3)]
+    commands = [["run", f"{name}.ipynb", "--quiet", "-p", f"seed={seed}"] for name, seed in calls]
+    running = [start(*command, cwd=tmp_path) for command in commands]  # each lesson into its own folder of results
+    assert [end(process) for process in running] == [(0, "")] * 3
+    assert files(tmp_path / "results") == [
+        "00_start", "00_start/00_start.ipynb", "00_start/result.json", "01_more", "01_more/01_more.ipynb",
+        "01_more/result.json",
+    ]  # fmt: skip
+    assert json.loads((tmp_path / "results/01_more/result.json").read_text())["headline"] in ("seed 2", "seed 3")
+
+
+def test_two_lessons_at_once_in_one_folder(tmp_path: Path) -> None:
+    """One of them has it; the other is refused, at the latest when it would write over the first one's result."""
+    out = tmp_path / "out"
+    for name in ("00_start", "01_more"):
+        write_lesson(tmp_path, name, "import time\ntime.sleep(1)")
+    running = [
+        start("run", f"{name}.ipynb", "--quiet", "--out", "out", cwd=tmp_path) for name in ("00_start", "01_more")
+    ]
+    ended = dict(zip(("00_start", "01_more"), map(end, running), strict=True))
+    (won,) = (name for name, (code, _) in ended.items() if code == 0)
+    (lost,) = ended.keys() - {won}
+    assert one_line(ended[lost][1]) and f"is not a result of lesson {lost}; choose another folder" in ended[lost][1]
+    assert json.loads((out / "result.json").read_text())["lesson"] == won
+    assert set(files(out)) - {f"{lost}.failed.ipynb"} == {f"{won}.ipynb", "result.json"}
+
+
+# ------------------------------------------------------------------------------------------------- disks, folders
+
+OLDER = '{"lesson": "02_erm", "headline": "older"}'
+
+
+@pytest.fixture
+def older(tmp_path: Path) -> Path:
+    """A folder with a result, beside a lesson whose notebook comes to 300 kB."""
+    write_lesson(tmp_path, "02_erm", "print('x' * 300_000)")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "result.json").write_text(OLDER)
+    (out / "02_erm.ipynb").write_text("older")
+    return out
+
+
+@pytest.mark.parametrize(
+    ("free", "message"),
+    [
+        ("100k", "02_erm: ran, but cannot be written into OUT: No space left on device"),
+        ("8k", "02_erm: cell [4] `import json, pathlib`: OSError: [Errno 28] No space left on device"),
+    ],
+)
+def test_a_full_disk(older: Path, tmp_path: Path, free: str, message: str) -> None:
+    """On a file system of that size, which only the command and its children see."""
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("may not mount a file system here")
+    script = f"""
+        mkdir ../saved && mount -t tmpfs -o size={free} tmpfs . && cd "$PWD" && cp ../out.older/* . || exit 99
+        [ {free} = 100k ] || dd if=/dev/zero of=filler bs=4k 2>/dev/null
+        "$@"; code=$?
+        rm -f filler; cp -a . ../saved; exit $code
+    """
+    older.rename(tmp_path / "out.older")
+    older.mkdir()
+    before = ("unshare", "--mount", "sh", "-c", script, "sh")
+    code, said = end(start("run", "../02_erm.ipynb", "--out", ".", "--quiet", cwd=older, before=before))
+    if code == 99:
+        pytest.skip("may not mount a file system here")
+    assert code == 1 and one_line(said), said
+    assert message.replace("OUT", str(older)) in said
+    saved = tmp_path / "saved"
+    assert files(saved) == ["02_erm.ipynb", "result.json"]
+    assert ((saved / "result.json").read_text(), (saved / "02_erm.ipynb").read_text()) == (OLDER, "older")
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"), [(100, "cannot be written into OUT: File too large"), (0, "before the first cell: ")]
+)
+def test_files_that_may_not_grow(older: Path, tmp_path: Path, blocks: int, message: str) -> None:
+    """Blocks of 512 or 1,024 bytes; at 0 the kernel cannot even be told where to listen."""
+    before = ("sh", "-c", f'ulimit -f {blocks}; exec "$@"', "sh")
+    code, said = end(start("run", "02_erm.ipynb", "--out", "out", "--quiet", cwd=tmp_path, before=before))
+    assert code == 1 and one_line(said), said
+    assert message.replace("OUT", str(older)) in said
+    assert files(older) == ["02_erm.ipynb", "result.json"]
+    assert ((older / "result.json").read_text(), (older / "02_erm.ipynb").read_text()) == (OLDER, "older")
