@@ -3,13 +3,16 @@ PYTHON ?= python3
 WORKERS ?= 2
 BIN := .venv/bin
 
-.PHONY: lab course test install bench outputs
+.PHONY: lab course book test install bench outputs
 
 lab: install           ## JupyterLab on the first lesson
 	$(BIN)/invtutor lab --in-place
 
 course: install        ## every lesson headless: one line each, then methods × accuracy
 	$(BIN)/invtutor course --out results/course
+
+book: install          ## the course as a static site, with sliders that need no kernel
+	$(BIN)/invtutor book --out results/book
 
 test: install          ## style, types, the library, every notebook under nbval, papermill and, if installed, Chromium
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""The command line: ``invtutor lab | run | course | lessons | doctor | link | refresh``."""
+"""The command line: ``invtutor lab | run | course | book | lessons | doctor | link | refresh``."""
 
 import argparse
 import contextlib
@@ -93,6 +93,17 @@ def _parser() -> argparse.ArgumentParser:
     course.add_argument("--out", metavar="DIR", default="results", help="one folder per lesson (default: %(default)s)")
     execution(course, parameters=True)
 
+    text = "make a static site of the lessons, whose sliders need no kernel"
+    book = command(_book, text, "02 03 --out site")
+    book.add_argument("lesson", nargs="*", help="the lessons (default: all)")
+    book.add_argument("--out", metavar="DIR", default="results/book", help="the site (default: %(default)s)")
+    outputs = book.add_mutually_exclusive_group()
+    text = "execute the lessons in it: smoke, quick or paper (default: %(default)s)"
+    outputs.add_argument("--profile", default="quick", metavar="NAME", help=text)
+    text = "execute nothing: show the outputs that are stored in the lessons, without sliders"
+    outputs.add_argument("--stored", action="store_true", help=text)
+    execution(book, parameters=False)
+
     command(_lessons, "list the lessons with their parameters", "")
     command(_doctor, "report what the course finds on this machine, down to the digits", "")
 
@@ -168,6 +179,15 @@ def _run(arguments: argparse.Namespace) -> int:
 def _course(arguments: argparse.Namespace) -> int:
     given = _given(arguments.given)
     lessons.course(arguments.out, given, timeout=arguments.timeout, quiet=arguments.quiet)
+    return 0
+
+
+def _book(arguments: argparse.Namespace) -> int:
+    from invtutor import book
+
+    chosen = [lessons.find(name) for name in arguments.lesson]
+    profile = None if arguments.stored else arguments.profile
+    print(book.build(arguments.out, chosen, profile=profile, timeout=arguments.timeout, quiet=arguments.quiet))
     return 0
 
 

@@ -19,10 +19,10 @@ FLOORS = {
     1: {"environments", "two_bit"},
     2: {"risks"},
     3: {"algorithms"},  # the package, with all its methods
-    4: {"history", "training"},
+    4: {"history", "training", "consistency"},
     5: {"figures"},
     6: {"recipes", "checks", "spirals", "memorize"},
-    7: {"widgets", "lessons", "notebook", "sweeps"},
+    7: {"widgets", "lessons", "notebook", "sweeps", "book"},
     8: {"cli"},
 }
 # Where lower is not enough to be allowed, and the few steps to a neighbor.
@@ -34,7 +34,9 @@ ONLY = {
     "algorithms": {"risks", "environments", "algorithms.algorithm", "algorithms.descent"},
     "history": set[str](),
     "training": {"algorithms.algorithm", "risks", "environments", "history"},
+    "consistency": {"algorithms.and_mask"},
     "figures": {"environments", "history"},
+    "book": {"lessons", "widgets.frames"},
 }
 PACKAGES = {"figures", "widgets", "checks"}  # whose modules may import each other
 NEVER = {"recipes": {"figures"}, "checks": {"figures"}, "spirals": {"figures"}, "memorize": {"figures"}}
@@ -47,12 +49,16 @@ ROOMS = {
     "IPython": {"widgets", "notebook"},
     "papermill": {"lessons"},
     "nbclient": {"lessons"},
-    "nbformat": {"lessons"},
+    "nbformat": {"lessons", "book"},
+    "nbconvert": {"book"},
+    "pygments": {"book"},
+    "latex2mathml": {"book"},
     "jupyter_client": {"lessons"},
     "dask": {"sweeps"},
     "distributed": {"sweeps"},
 }
 LAZY = {"torchvision", "papermill", "nbclient", "nbformat", "jupyter_client", "dask", "distributed"}
+LAZY |= {"nbconvert", "pygments", "latex2mathml"}
 
 
 class Import(NamedTuple):

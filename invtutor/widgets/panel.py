@@ -1,6 +1,7 @@
 """A panel: controls that redraw one picture, with the same numbers as text below it."""
 
 import html
+import os
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from IPython.display import display
 
 from invtutor import figures
 from invtutor.figures import Figure
+from invtutor.widgets.frames import MIME, frames
 
 __all__ = ["Panel"]
 
@@ -114,3 +116,5 @@ class Panel:
     def _ipython_display_(self) -> None:
         # Where no widget can be shown (GitHub, a terminal) the numbers stand in its place.
         display(self.ui._repr_mimebundle_() | {"text/plain": repr(self)}, raw=True)
+        if os.environ.get("INVTUTOR_FRAMES"):  # a book is being made, whose pages have no kernel
+            display({MIME: frames(self), "text/plain": repr(self)}, raw=True)

@@ -1,0 +1,222 @@
+"""The static site: every page whole, readable without a network, its sliders linked to pictures."""
+
+import base64
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+import nbformat
+import pytest
+from test_lessons import write_lesson
+
+from invtutor import book, lessons
+from invtutor.cli import main
+from invtutor.lessons import LessonError
+from invtutor.widgets import Panel
+from invtutor.widgets.frames import MIME, frames
+
+ALT = "A black point, the further to the right the larger the number."
+PANEL = """\
+import ipywidgets
+from invtutor.widgets import Panel
+from invtutor.notebook import picture
+
+def draw(figure, x, kind):
+    figure.clear()
+    figure.subplots().plot(x, 0, kind)
+    return f"<b>x = {x}</b>, kind {kind}"
+
+controls = {"x": ipywidgets.IntSlider(value=1, min=0, max=3, description="The x & y")}
+controls["kind"] = ipywidgets.Dropdown(options=[("dot", "o"), ("cross", "x")], description="Kind")
+panel = Panel(controls, draw, width=200, height=100)
+panel"""
+PROSE = r"""## 2. A *formula*: $x^2$
+
+See [the first](00_start.ipynb) and [its end](00_start.ipynb#the-lesson-00_start), $\min_x \| x \|$ and
+
+$$ \min_\theta \Big\| \theta \Big\|^2 $$
+
+| a | b |
+|---|---|
+| 1 | `$2` |
+
+<details><summary>Solution</summary>
+
+```python
+print("$3")
+```
+
+</details>"""
+
+
+class Page(HTMLParser):
+    """What a page consists of: tags with their attributes, and its words."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.words = ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    def links(self, **having: str) -> list[str]:
+        return [link["href"] for link in self.all("a") if having.items() <= link.items()]
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small lessons, the second with a panel, a picture, formulas and links."""
+    folder = tmp_path_factory.mktemp("shelf")
+    write_lesson(folder, "00_start", "print('x < y', profile)")
+    path = write_lesson(folder, "01_panel", PANEL, f"picture(panel.picture(), {ALT!r})")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.insert(1, nbformat.v4.new_markdown_cell(PROSE))
+    nbformat.write(notebook, path)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("book") / "site"
+    chosen = [lessons.find(path) for path in sorted(shelf.glob("*.ipynb"))]
+    assert book.build(out, chosen, profile="smoke", quiet=True) == out / "index.html"
+    return out
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real lessons, with the outputs that are stored in them."""
+    out = tmp_path_factory.mktemp("stored")
+    assert main(["book", "--stored", "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(params=["site", "stored"])
+def pages(request: pytest.FixtureRequest) -> dict[str, Page]:
+    folder = request.getfixturevalue(request.param)
+    return {path.name: Page(path) for path in sorted(folder.glob("*.html"))}
+
+
+def test_every_link_leads_somewhere(pages: dict[str, Page]) -> None:
+    anchors = {name: {attributes.get("id") for _, attributes in page.tags} for name, page in pages.items()}
+    for name, page in pages.items():
+        for link in page.links():
+            target, _, anchor = link.partition("#")
+            assert (target or name) in pages, f"{name}: {link}"
+            assert not anchor or anchor in anchors[target or name], f"{name}: {link}"
+
+
+def test_a_page_needs_nothing_from_elsewhere(pages: dict[str, Page]) -> None:
+    for name, page in pages.items():
+        needed = [tag.get("src") or tag.get("href", "") for kind in ("script", "link", "img") for tag in page.all(kind)]
+        assert not [address for address in needed if ":" in address and not address.startswith("data:image/")], name
+
+
+def test_every_picture_has_alt_text(pages: dict[str, Page]) -> None:
+    pictures = [picture for page in pages.values() for picture in page.all("img")]
+    assert len(pictures) > 8
+    assert all(len(picture["alt"]) > 20 for picture in pictures)
+
+
+def test_navigation_is_complete_and_in_order(pages: dict[str, Page]) -> None:
+    names = [name for name in pages if name != "index.html"]
+    assert pages["index.html"].links() == names
+    for number, name in enumerate(names):
+        page = pages[name]
+        assert page.links(rel="prev") == names[:number][-1:] and page.links(rel="next") == names[number + 1 :][:1]
+        assert page.links()[1] == "index.html" and set(names) <= set(page.links())
+        assert [link["href"] for link in page.all("a") if link.get("aria-current")] == [name]
+        assert [attributes["lang"] for attributes in page.all("html")] == ["en"]
+
+
+def test_formulas_become_mathml(pages: dict[str, Page]) -> None:
+    assert any(page.all("math") for page in pages.values())
+    for page in pages.values():
+        assert "$$" not in page.words and "\\begin" not in page.words
+    for path in sorted(lessons.folder().glob("*.ipynb")):
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "markdown":
+                rendered = book._markdown()(cell.source)
+                for formula in rendered.split("<math")[1:]:
+                    assert "\\" not in formula.split("</math>")[0], f"{cell.id}: a command is not known"
+
+
+def test_prose_and_outputs(site: Path) -> None:
+    page = (site / "01_panel.html").read_text(encoding="utf-8")
+    assert 'href="00_start.html"' in page and 'href="00_start.html#the-lesson-00_start"' in page
+    assert "<code>$2</code>" in page and "<details>" in page and "$3" in page
+    assert '<h2 id="2-a-formula-x2"' in page and "<munder><mo>min</mo>" in page
+    assert f'alt="{ALT}"' in page
+    assert "x &lt; y smoke" in (site / "00_start.html").read_text(encoding="utf-8")
+    assert "in the smoke profile" in Page(site / "index.html").words
+
+
+def test_sliders_find_a_picture_and_its_words_at_every_position(site: Path) -> None:
+    page = Page(site / "01_panel.html")
+    sliders = [field for field in page.all("input") if field["type"] == "range"]
+    assert [json.loads(slider["data-positions"]) for slider in sliders] == [["0", "1", "2", "3"], ["dot", "cross"]]
+    assert [slider["value"] for slider in sliders] == ["1", "0"]
+    figures = page.all("figure")
+    assert [figure["data-at"] for figure in figures] == [f"{x},{kind}" for x in range(4) for kind in range(2)]
+    assert [figure["data-at"] for figure in figures if "hidden" not in figure] == ["1,0"]
+    assert "The x & y" in page.words and "x = 3, kind x" in page.words
+    files = [picture["src"] for picture in page.all("img") if picture["src"].startswith("frames/")]
+    pictures = {(site / file).read_bytes() for file in files}
+    assert len(files) == len(pictures) == 8 and all(picture.startswith(b"\x89PNG") for picture in pictures)
+
+
+def test_frames_are_an_even_choice_with_both_ends_and_the_present_position() -> None:
+    controls = {"x": ipywidgets.FloatSlider(value=0.35, min=0, max=1, step=0.05, description="X", readout_format=".2f")}
+    controls |= {"on": ipywidgets.Checkbox(value=True, description="On")}
+    panel = Panel(controls, lambda figure, x, on: f"{x:.2f} {on}", width=50, height=50)
+    found = frames(panel, most=16)
+    assert found["controls"][0]["positions"] == ["0.00", "0.35", "0.65", "1.00"]
+    assert found["controls"][1] == {"label": "On", "positions": ["no", "yes"], "start": 1}
+    assert found["start"] == [1, 1] and (found["width"], found["height"]) == (50, 50)
+    assert found["frames"][3]["text"] == "0.35 True" and found["frames"][3]["alt"] == "The picture for X 0.35, On yes."
+    assert base64.b64decode(found["frames"][3]["png"]) == panel.image.value
+    assert panel.values == {"x": 0.35, "on": True}
+
+
+def test_a_panel_leaves_frames_only_where_a_book_is_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown: list[dict[str, Any]] = []
+    monkeypatch.setattr("invtutor.widgets.panel.display", lambda data, **options: shown.append(data))
+    panel = Panel({"x": ipywidgets.IntSlider(max=2, description="X")}, lambda figure, x: str(x), width=50, height=50)
+    monkeypatch.delenv("INVTUTOR_FRAMES", raising=False)
+    panel._ipython_display_()
+    assert len(shown) == 1 and MIME not in shown[0]
+    monkeypatch.setenv("INVTUTOR_FRAMES", "1")
+    panel._ipython_display_()
+    assert len(shown[2][MIME]["frames"]) == 3
+
+
+def test_nothing_is_written_where_a_lesson_fails_or_something_else_lies(tmp_path: Path) -> None:
+    broken = lessons.find(write_lesson(tmp_path, "broken", "1 / 0"))
+    with pytest.raises(LessonError, match="ZeroDivisionError"):
+        book.build(tmp_path / "site", [broken], profile="smoke", quiet=True)
+    with pytest.raises(ValueError, match="something that is no book"):
+        book.build(tmp_path, [broken], profile=None)
+    with pytest.raises(ValueError, match="should be one of auto, smoke"):
+        book.build(tmp_path / "site", [broken], profile="fast", quiet=True)
+    with pytest.raises(ValueError, match="Cannot write a book"):
+        book.build(tmp_path / "broken.ipynb" / "site", [broken], profile=None)
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.ipynb"]
+
+
+def test_a_book_replaces_an_older_one(shelf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        assert main(["book", "--stored", str(shelf / "00_start.ipynb"), "--out", str(tmp_path)]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00_start.html", "book.css", "book.js", "index.html"]
+    assert capsys.readouterr().out.split() == [str(tmp_path / "index.html")] * 2
