@@ -154,6 +154,13 @@ def _after_data() -> torch.Generator:
     return after
 
 
+def test_erm_takes_the_shortcut_and_a_mask_does_not() -> None:
+    options = {"samples": 256, "width": 64, "epochs": 30, "batch_size": 64, "every": 120, "progress": False}
+    erm, masked = (train(RIVALS[name], **options) for name in ("ERM", "AND-mask"))
+    assert erm.train_accuracy > 0.97 and erm.test_accuracy < 0.6
+    assert masked.train_accuracy < 0.75, "what it learns in so short a time is not the shortcut"
+
+
 def test_but_changes_fields_and_hyper_parameters() -> None:
     rival = RIVALS["AND-mask"].but(threshold=0.5, l2=0.0)
     assert rival.hyper == {"threshold": 0.5} and rival.l2 == 0
