@@ -19,8 +19,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from concurrent import futures
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -87,14 +87,11 @@ def lessons() -> list[Lesson]:
 
 
 def find(name: str | Path) -> Lesson:
-    """A lesson by its number (``3`` or ``03``), its name, its file name, or the path of any notebook.
+    """A lesson by the path of any notebook, such as a student's copy, or by its number (``3``, ``03``) or name.
 
     Raises ValueError, with the names of all lessons, when there is none, and OSError for a file that may not be read.
     """
     text = str(name)
-    for path in _paths():
-        if text in (path.name, path.stem) or (text.isdecimal() and int(text) == int(path.stem[:2])):
-            return _inspect(path)
     if text.endswith(".ipynb") and os.path.isfile(text):  # Path's own raises where a name is too long
         try:
             return _inspect(Path(text).resolve())
@@ -102,6 +99,9 @@ def find(name: str | Path) -> Lesson:
             raise
         except Exception as error:  # nbformat raises this and that where a file is no notebook
             raise ValueError(f"{text} cannot be read as a lesson: {type(error).__name__}: {error}") from None
+    for path in _paths():
+        if text in (path.name, path.stem) or (text.isdecimal() and int(text) == int(path.stem[:2])):
+            return _inspect(path)
     names = ", ".join(path.stem for path in _paths()) or f"none in {folder()}"
     raise ValueError(f"There is no lesson {text!r}. The lessons are: {names}.")
 
@@ -466,12 +466,15 @@ def _drive(client: Any, timeout: float) -> None:
             await client.km.shutdown_kernel(now=True)
         raise TimeoutError(f"stopped at the time limit of {timeout:g} s for the lesson")
 
-    with ThreadPoolExecutor(1) as thread:
+    with futures.ThreadPoolExecutor(1) as thread:
         future = thread.submit(lambda: asyncio.run(drive()))
         try:
             future.result()
         except KeyboardInterrupt:
             interrupted.set()
+            while not future.done():  # another Ctrl-C must not keep us from seeing the kernel off
+                with suppress(KeyboardInterrupt):
+                    futures.wait([future])
             raise
 
 

@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,9 @@ import nbformat
 import psutil  # type: ignore[import-untyped]
 import pytest
 from test_lessons import files, write_lesson
+
+from invtutor import lessons
+from invtutor.cli import main
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="looks at processes, mounts and users as Linux has them"
@@ -224,3 +228,193 @@ def test_files_that_may_not_grow(older: Path, tmp_path: Path, blocks: int, messa
     assert message.replace("OUT", str(older)) in said
     assert files(older) == ["02_erm.ipynb", "result.json"]
     assert ((older / "result.json").read_text(), (older / "02_erm.ipynb").read_text()) == (OLDER, "older")
+
+
+@pytest.fixture
+def bound() -> tuple[str, ...]:
+    """The words before a command that bind it to permissions, as they bind everybody but root."""
+    words = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+    if words and (not shutil.which("setpriv") or subprocess.run([*words, "true"], check=False).returncode):
+        pytest.skip("root, and cannot give up its powers here")
+    return words
+
+
+def test_folders_and_files_that_are_forbidden(tmp_path: Path, bound: tuple[str, ...]) -> None:
+    free, shut = tmp_path / "free", tmp_path / "shut"
+    out = shut / "out"
+    for folder in (free, shut, out):
+        folder.mkdir()
+    path = write_lesson(shut, "02_erm")
+    (out / "result.json").write_text(OLDER)
+    for folder in (out, shut):
+        folder.chmod(0o555)
+
+    def run(target: Path, home: Path) -> tuple[int, str]:
+        words = ("run", str(path), "--out", str(target), "--quiet")
+        return end(start(*words, cwd=free, before=bound, env=os.environ | {"HOME": str(home)}))
+
+    for target, cause in ((out, "Permission denied"), (shut / "new", "Permission denied"), (Path("/proc/x"), "No ")):
+        code, said = run(target, free)
+        assert code == 2 and one_line(said), said
+        assert f"Cannot write results into {target}: {cause}" in said
+    assert files(shut) == ["02_erm.ipynb", "out", "out/result.json"]
+    assert (out / "result.json").read_text() == OLDER
+    assert run(free / "out", shut)[0] == 0  # a home and a lesson's folder that cannot be written are no hindrance
+    assert files(free) == ["out", "out/02_erm.ipynb", "out/result.json"]
+    path.chmod(0)
+    code, said = run(free / "out", free)
+    assert code == 1 and one_line(said) and "Permission denied" in said
+    for folder in (out, shut):
+        folder.chmod(0o755)
+
+
+def test_damaged_digits_stop_a_lesson_that_needs_them(tmp_path: Path) -> None:
+    """What the library does with them is in test_digits.py; this is what a student sees of it."""
+    raw = tmp_path / "data/MNIST/raw"
+    raw.mkdir(parents=True)
+    (raw / "train-images-idx3-ubyte").write_text("<html>")
+    write_lesson(tmp_path, "02_erm", "from invtutor.digits import load_digits\nload_digits('mnist')")
+    offline = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9") | {"no_proxy": ""}
+    env = os.environ | offline | {"INVTUTOR_DATA": str(tmp_path / "data")}
+    code, said = end(start("run", "02_erm.ipynb", "--quiet", "--out", "out", cwd=tmp_path, env=env))
+    assert code == 1 and one_line(said), said
+    assert "cell [3] `from invtutor.digits import load_digits`: DigitsError: MNIST in " in said
+    assert "train-images-idx3-ubyte (damaged, 6 of 47,040,016 bytes)" in said
+    assert files(tmp_path / "out") == ["02_erm.failed.ipynb"]
+    assert (raw / "train-images-idx3-ubyte").read_text() == "<html>"
+
+
+# ------------------------------------------------------------------------------------------------- bad parameters
+
+NOT = {  # texts that are no value of a type
+    "int": ["1.5", "1e3", "0x", "1 2", "--1", "1+1", "9" * 5000, "-", "1,2", "१२"],
+    "float": ["nan", "-inf", "1e999", "1.0.0", ".", "1,2", "e", "0.1 0.2", "٣٫٥"],
+    "bool": ["1", "0", "yes", "tru", "[True]", "None"],
+    "list": [
+        "0.1",
+        "{0.1, 0.2}",
+        "[0.1, 'x']",
+        "[[0.1], [0.2]]",
+        "[True, False]",
+        "[nan, 0.1]",
+        "[0.1, 0.2",
+        "[1e999]",
+    ],
+    "str": ["", "nothing of the kind", "😀", "quick\x00", "../..", "cpu ", "None"],
+}
+NEVER = ["", " ", "None", "x", "{}", "lambda: 1", "__import__('os').abort()", "b'1'", "\x1b[31m1", "1\r\n2", "\u202e1"]
+NEVER += [
+    "[" * 3000,
+    "(" * 99 + ")" * 99,
+    "\ud800",
+    "é" * 2000,
+    "inf",
+    "-1e-9",
+    "-1",
+    "[[]]",
+    "1_",
+    "'",
+    "\\",
+    "\t\v\f\x85",
+]
+
+
+def bad_pair(rng: random.Random, lesson: lessons.Lesson) -> list[str]:
+    """Options that the lesson should refuse: a wrong name, a wrong type, a value out of range, a malformed pair."""
+    parameter = rng.choice(lesson.parameters)
+    name = parameter.name
+    kind = rng.randrange(10)
+    if kind == 0:  # nearly its name
+        position = rng.randrange(len(name))
+        wrong = rng.choice([
+            name[:position] + name[position + 1 :], name + rng.choice("s_0 é\x07"), name.upper(), f" {name}",
+            name.replace("e", "е") + "\u200b", f"--{name}", name[::-1] + "x",
+        ])  # fmt: skip
+        known = [each.name for each in lesson.parameters]
+        return ["-p", f"{wrong if wrong not in known else 'x'}={parameter.default}"]
+    if kind == 1:
+        return rng.choice(
+            [["-p", name], ["-p", f"={name}"], ["-p", ""], ["-p"], ["-p", f"{name}=1", "-p", f"{name}=1"]]
+        )
+    if kind == 2 and parameter.type in ("int", "float"):
+        return ["-p", f"{name}={rng.choice(['-1', '-7', f'-{10**30}'])}"]
+    if kind == 3 and parameter.name == "flip_rates":
+        rates = [rng.uniform(0, 1) for _ in range(rng.randrange(1, 5))]
+        rates[rng.randrange(len(rates))] = rng.choice([-0.1, 1.1, 1e300, -1e-300])
+        return ["-p", f"{name}={rates}"]
+    texts = NOT[parameter.type]
+    if parameter.type != "str" and rng.random() < 0.5:
+        texts = NEVER
+    return ["-p", f"{name}={rng.choice(texts)}"]
+
+
+def test_500_bad_parameters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Drawn from the lessons as they are, so that new lessons and their parameters are covered."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(lessons, "_inspect", functools.cache(lessons._inspect))  # reading a notebook takes 0.1 s
+    monkeypatch.setattr(lessons, "_run", lambda *_: pytest.fail("it runs"))
+    rng, every = random.Random(0), lessons.lessons()
+    for i in range(500):
+        lesson = rng.choice(every)
+        course = rng.random() < 0.1
+        arguments = ["course"] if course else ["run", lesson.name]
+        arguments += bad_pair(rng, lesson)
+        if rng.random() < 0.1:
+            arguments += rng.choice([["--timeout", "nan"], ["--timeout", "-1"], ["--timeout", "1s"], ["--fats"]])
+        code = main(arguments)
+        said = capsys.readouterr()
+        assert (code, said.out, one_line(said.err)) == (2, "", True), (i, arguments, code, said)
+        assert os.listdir() == [], arguments
+
+
+def test_bad_lessons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    default = nbformat.v4.new_code_cell("x: int = y", metadata={"tags": ["parameters"]})
+    texts = [
+        "",
+        "text",
+        "[]",
+        "{}",
+        '"x"',
+        '{"nbformat": 4}',
+        "\x00",
+        nbformat.writes(nbformat.v4.new_notebook(cells=[default])),
+    ]
+    for number, text in enumerate(texts):
+        (folder / f"{number}.ipynb").write_text(text)
+    (folder / "folder.ipynb").mkdir()
+    names = [str(path) for path in folder.iterdir()]
+    names += [
+        "",
+        "-1",
+        "99",
+        "9" * 5000,
+        "00_strat",
+        "a" * 3000 + ".ipynb",
+        "\x1b[2J",
+        "../00_start.ipynb",
+        "é\n",
+        "\x00.ipynb",
+    ]
+    for name in names:
+        code = main(["run", name, "-p", "x=1"])
+        said = capsys.readouterr()
+        assert (code, said.out, one_line(said.err)) == (2, "", True), (name, code, said)
+    assert os.listdir() == ["elsewhere"]
+
+
+def test_a_dozen_bad_calls_of_the_real_command(tmp_path: Path) -> None:
+    rng, every = random.Random(1), lessons.lessons()
+    calls = [["run", lesson.name, *bad_pair(rng, lesson)] for lesson in rng.choices(every, k=8)]
+    calls += [["run", "00", "-p", "sed\x1b[31m=1"], ["course", "--fats"], ["link", "me/it"], ["run", "\udcff.ipynb"]]
+    for arguments in calls:
+        arguments = [
+            word.replace("\x00", "").replace("\ud800", "\udcff") for word in arguments
+        ]  # no command line has these
+        code, said = end(start(*arguments, cwd=tmp_path))
+        assert code == 2 and one_line(said), (arguments, said)
+    assert files(tmp_path) == []
