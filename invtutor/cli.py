@@ -1,4 +1,4 @@
-"""The command line: ``invtutor lab | run | course | book | lessons | doctor | link | refresh``."""
+"""The command line: ``invtutor lab | run | course | book | reproduce | lessons | doctor | link | refresh``."""
 
 import argparse
 import contextlib
@@ -104,6 +104,20 @@ def _parser() -> argparse.ArgumentParser:
     outputs.add_argument("--stored", action="store_true", help=text)
     execution(book, parameters=False)
 
+    text = "run the papers' tables and print them beside what is published; killed, it goes on where it was"
+    reproduce = command(_reproduce, text, "--tables colored_mnist ablations --seeds 3")
+    text = "the budget: smoke, quick or paper, whose full batches want a GPU (default: %(default)s)"
+    reproduce.add_argument("--profile", default="quick", metavar="NAME", help=text)
+    text = f"which tables (default: all): {', '.join(_TABLES)}"
+    reproduce.add_argument("--tables", nargs="+", default=[], metavar="NAME", help=text)
+    text = "seeds a row, 0 to N-1 (default: each table's own number)"
+    reproduce.add_argument("--seeds", type=int, metavar="N", help=text)
+    text = "the file of results, one line a run; runs that it holds are not repeated (default: results/PROFILE.jsonl)"
+    reproduce.add_argument("--out", metavar="FILE", help=text)
+    reproduce.add_argument("--source", default="auto", metavar="NAME", help="digits: auto, mnist or rendered")
+    reproduce.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N")
+    reproduce.add_argument("--quiet", action="store_true", help="no progress bar")
+
     command(_lessons, "list the lessons with their parameters", "")
     command(_doctor, "report what the course finds on this machine, down to the digits", "")
 
@@ -119,6 +133,9 @@ def _parser() -> argparse.ArgumentParser:
     refresh.add_argument("lesson", nargs="*", help="the lessons (default: all)")
     execution(refresh, parameters=False)
     return parser
+
+
+_TABLES = ("colored_mnist", "insufficient", "two_spurious", "multi_class", "ablations", "selection")  # sweeps.TABLES
 
 
 def _given(pairs: Sequence[str]) -> dict[str, str]:
@@ -179,6 +196,22 @@ def _run(arguments: argparse.Namespace) -> int:
 def _course(arguments: argparse.Namespace) -> int:
     given = _given(arguments.given)
     lessons.course(arguments.out, given, timeout=arguments.timeout, quiet=arguments.quiet)
+    return 0
+
+
+def _reproduce(arguments: argparse.Namespace) -> int:
+    from invtutor import sweeps  # with torch, which takes seconds to load
+
+    out = Path(arguments.out or f"results/{arguments.profile}.jsonl")
+    names = ("profile", "tables", "seeds", "source", "device", "quiet")
+    try:
+        results = sweeps.reproduce(out, **{name: getattr(arguments, name) for name in names})
+    except FloatingPointError as error:
+        return _complain(f"{error} The runs before it are in {out}.", 1)
+    print("Accuracy in %, mean ± standard deviation over seeds; in brackets what is published.")
+    for table in arguments.tables or sweeps.TABLES:
+        print(f"\n{sweeps.layout(results, table, arguments.profile)}")
+    print(f"\n{len(results)} runs in {out}")
     return 0
 
 

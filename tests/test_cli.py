@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from test_lessons import write_lesson
 
-from invtutor import cli, lessons
+from invtutor import cli, lessons, sweeps
 from invtutor.cli import main
+from invtutor.digits import Digits
 
 
 @pytest.fixture
@@ -68,6 +69,15 @@ def test_run(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["course", "-p", "lamda=1"], "The course has no parameter `lamda`"),
         (["course", "-p", "seed=-1"], "Parameter `seed` should be"),
         (["refresh", "9"], "There is no lesson '9'"),
+        (["reproduce", "--tables", "colored"], "Parameter `tables` should name some of colored_mnist, insufficient"),
+        (["reproduce", "--profile", "fast"], "Parameter `profile` should be one of smoke, quick, paper. Found 'fast'."),
+        (["reproduce", "--seeds", "0"], "Parameter `seeds` should be at least 1. Found 0."),
+        (
+            ["reproduce", "--source", "usps"],
+            "Parameter `source` should be one of 'auto', 'mnist', 'rendered'. Found 'usps'.",
+        ),
+        (["reproduce", "--device", "tpu"], "Parameter `device` should be auto, cpu, cuda or cuda:N. Found 'tpu'."),
+        (["reproduce", "--out", ".."], "Cannot read results from ..: Is a directory."),
         (["link", "me", "--ref", "v1"], "Parameter `repo` should be OWNER/REPO on GitHub. Found 'me'."),
         (["link", "me/it"], "the following arguments are required: --ref"),
         (["lab", "there", "--in-place"], "Give either DIR or --in-place"),
@@ -102,6 +112,38 @@ def test_course(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[0] for line in said.out.splitlines() if line] == ["00_start", "03_irmv1", "accuracy,", "ERM"]
     assert said.err == "invtutor: error: 1 of 2 lessons failed: 03_irmv1\n"
     assert Path("all/00_start/result.json").exists()
+
+
+def test_reproduce(
+    digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sweeps, "load_digits", lambda source, quiet: digits)
+    tiny = {"samples": 60, "width": 4, "batch_size": 20, "steps": 4, "anneal": 1}
+    rows = (sweeps.Row("ERM", "erm", tiny), sweeps.Row("V-REx", "vrex", tiny))
+    monkeypatch.setattr(sweeps, "TABLES", {"two_spurious": sweeps.Table("Small", ("test p=0.9",), rows)})
+    call = ["reproduce", "--profile", "smoke", "--tables", "two_spurious", "--seeds", "2", "--quiet"]
+    assert main(call) == 0
+    said = capsys.readouterr()
+    assert "(13.5 ± 0.3)" in said.out and said.out.endswith(f"4 runs in {Path('results/smoke.jsonl')}\n")
+    assert said.err == ""
+    before = Path("results/smoke.jsonl").read_bytes()
+    assert main(call) == 0
+    assert capsys.readouterr().out == said.out and Path("results/smoke.jsonl").read_bytes() == before
+
+    def diverges(*_: object, **__: object) -> None:
+        raise FloatingPointError("risk is nan at step 3.")
+
+    monkeypatch.setattr(sweeps, "run", diverges)
+    assert main([*call, "--seeds", "3"]) == 1
+    assert capsys.readouterr().err == (
+        "invtutor: error: two_spurious: ERM, seed 2: risk is nan at step 3. "
+        f"The runs before it are in {Path('results/smoke.jsonl')}.\n"
+    )
+
+
+def test_help_names_the_tables() -> None:
+    assert tuple(sweeps.TABLES) == cli._TABLES
 
 
 def test_interrupt(shelf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

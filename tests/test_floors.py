@@ -19,7 +19,7 @@ FLOORS = {
     1: {"environments", "two_bit"},
     2: {"risks"},
     3: {"algorithms"},  # the package, with all its methods
-    4: {"history", "training", "consistency"},
+    4: {"history", "training", "consistency", "published", "selection"},
     5: {"figures"},
     6: {"recipes", "checks", "spirals", "memorize"},
     7: {"widgets", "lessons", "notebook", "sweeps", "book"},
@@ -33,6 +33,8 @@ ONLY = {
     "risks": {"environments"},
     "algorithms": {"risks", "environments", "algorithms.algorithm", "algorithms.descent"},
     "history": set[str](),
+    "published": set[str](),
+    "selection": {"risks", "environments"},
     "training": {"algorithms.algorithm", "risks", "environments", "history"},
     "consistency": {"algorithms.and_mask"},
     "figures": {"environments", "history"},

@@ -1,0 +1,112 @@
+"""Model selection: which of several trained candidates would one have chosen, and from what knowledge?
+
+A method is only as good as the rule that picks its hyper-parameters (Gulrajani and Lopez-Paz 2021, §3). The rules here
+are theirs, and one that trusts no single environment.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import torch
+
+from invtutor.environments import Environment, World
+from invtutor.risks import Predictor, accuracy_curve, correct
+
+__all__ = ["CRITERIA", "Candidate", "chosen", "ranking", "recolored", "select", "validation_corners"]
+
+
+def recolored(environment: Environment, shift: int) -> Environment:
+    """The same samples, each in the color (label + shift) mod k: shift 0 agrees with the label, 1 is the flip.
+
+    Raises ValueError where color cannot be repainted: in a world with patches, or one without colors.
+    """
+    if environment.colors is None or environment.patches is not None:
+        raise ValueError("Parameter `environment` should have colors and no patches.")
+    classes = environment.inputs.shape[1]
+    colors = (environment.labels + shift) % classes
+    rows = torch.arange(len(colors), device=colors.device)
+    inputs = torch.zeros_like(environment.inputs)
+    inputs[rows, colors] = environment.inputs[rows, environment.colors]
+    return Environment(environment.name, inputs, environment.labels, float(shift), colors, environment.digits)
+
+
+def validation_corners(predict: Predictor, world: World) -> list[float]:
+    """Accuracy on the validation digits with every color agreeing, and with every color flipped: as
+    `risks.corner_accuracies` on the test digits, so that a choice need not touch those. Empty with patches."""
+    if world.validation[0].patches is not None or world.test_canvas.patch_draws is not None:
+        return []
+    accuracies = []
+    for shift in (0, 1):
+        painted = [e if world.grayscale else recolored(e, shift) for e in world.validation]
+        with torch.no_grad():
+            hits = torch.cat([correct(predict(e.inputs), e.labels) for e in painted])
+        accuracies.append(hits.double().mean().item())
+    return accuracies
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One setting of a method's hyper-parameters, trained, with all that a rule may look at. Accuracies in [0, 1].
+
+    validation: on held-out samples of each training environment. left_out: in each training environment, by the same
+    setting trained without it. corners: `validation_corners`, for the rules that know the test environment. test: what
+    is reported in the end, and never looked at.
+    """
+
+    method: str
+    setting: str
+    validation: tuple[float, ...]
+    left_out: tuple[float, ...]
+    corners: tuple[float, float]
+    test: float
+
+
+def training_domains(candidate: Candidate) -> float:
+    """Mean accuracy on held-out samples of the training environments."""
+    return fmean(candidate.validation)
+
+
+def leave_one_out(candidate: Candidate) -> float:
+    """Mean accuracy in the environment that was left out."""
+    return fmean(candidate.left_out)
+
+
+def oracle(candidate: Candidate) -> float:
+    """Accuracy at the test environment's flip rate, 0.9. Nobody has this at work."""
+    return _line(candidate, 0.9)
+
+
+def worst_case(candidate: Candidate) -> float:
+    """The worse of p = 0.1 and p = 0.9: also oracle knowledge, but a predictor that trusts reversed colors fails it."""
+    return min(_line(candidate, 0.1), _line(candidate, 0.9))
+
+
+def _line(candidate: Candidate, rate: float) -> float:
+    return accuracy_curve(torch.tensor(candidate.corners, dtype=torch.float64), [rate])[0]
+
+
+Criterion = Callable[[Candidate], float]
+CRITERIA: Mapping[str, Criterion] = {
+    "training domains": training_domains,
+    "leave one out": leave_one_out,
+    "oracle": oracle,
+    "worst case": worst_case,
+}
+
+
+def select(candidates: Iterable[Candidate], criterion: Criterion) -> Candidate:
+    """The candidate that the criterion likes best, the first of equals. Raises ValueError when there is none."""
+    return max(candidates, key=criterion)
+
+
+def chosen(candidates: Sequence[Candidate], criterion: Criterion) -> dict[str, Candidate]:
+    """For each method, in order of appearance, its selected candidate."""
+    methods = dict.fromkeys(candidate.method for candidate in candidates)
+    return {method: select([c for c in candidates if c.method == method], criterion) for method in methods}
+
+
+def ranking(candidates: Sequence[Candidate], criterion: Criterion) -> list[str]:
+    """The methods by the test accuracy of their selected candidates, best first."""
+    picked = chosen(candidates, criterion)
+    return sorted(picked, key=lambda method: -picked[method].test)

@@ -1,0 +1,250 @@
+"""The tables as data, and a sweep that is interrupted, goes on, and says what is wrong with a file."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from invtutor import sweeps
+from invtutor.digits import Digits
+from invtutor.recipes import ALGORITHMS, PROFILES, Recipe, Run, run
+from invtutor.selection import CRITERIA
+from invtutor.sweeps import TABLES, Result, Results, Row, Table, candidates, collect, layout, plan, reproduce, values
+
+TINY = {"samples": 60, "width": 4, "batch_size": 20, "steps": 4, "anneal": 1}
+
+
+@pytest.fixture
+def small(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
+    """Two tables of tiny runs on the tests' digits; the recipes that were really run."""
+    tables = {
+        "colored_mnist": Table(
+            "Small", ("train", "test p=0.9"), (Row("ERM", "erm", TINY), Row("IRMv1", "irmv1", TINY)), {"smoke": 2}
+        ),
+        "insufficient": Table(
+            "Groups",
+            ("test p=0.9",),
+            (Row("ERM", "erm", TINY, "same"), Row("V-REx", "vrex", TINY | {"samples": 40}, "fewer")),
+            {"smoke": 1},
+        ),
+    }
+    started: list[Recipe] = []
+
+    def counted(recipe: Recipe, **options: Any) -> Run:
+        started.append(recipe)
+        return run(recipe, **options)
+
+    monkeypatch.setattr(sweeps, "TABLES", tables)
+    monkeypatch.setattr(sweeps, "load_digits", lambda source, quiet: digits)
+    monkeypatch.setattr(sweeps, "run", counted)
+    return started
+
+
+def timeless(path: Path) -> list[dict[str, Any]]:
+    """What a file holds, but for what no two runs share."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for line in lines:
+        del line["cpu"], line["metrics"]["seconds"], line["made"]["date"]
+    return lines
+
+
+# ------------------------------------------------------------------------------------------------- the tables
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_row_is_a_recipe_in_every_profile(profile: str) -> None:
+    planned = plan(profile, seeds=2)
+    assert len(planned) == len(set(planned.values()))
+    assert {recipe.seed for recipe in planned} == {0, 1}
+    for table in TABLES.values():
+        assert len({row.name for row in table.rows}) == len(table.rows)
+        assert table.seeds.keys() == set(PROFILES)
+
+
+def test_colored_mnist_has_every_method_and_the_oracle() -> None:
+    assert {row.method for row in TABLES["colored_mnist"].rows} == {*ALGORITHMS, "oracle"}
+    assert {row.label for row in TABLES["ablations"].rows} >= {"full", "no deviation", "first order"}
+
+
+def test_methods_share_the_world_of_a_seed() -> None:
+    recipes = [row.recipe("quick", seed=3) for row in TABLES["two_spurious"].rows]
+    worlds = {(r.seed, r.flip_rates, r.label_noise, r.classes, r.patch, r.samples, r.source) for r in recipes}
+    assert len(recipes) > 3 and len(worlds) == 1 and recipes[0].patch
+
+
+def test_what_tables_share_is_planned_once() -> None:
+    both = plan("quick", ["colored_mnist", "ablations"], 1)
+    alone = [plan("quick", [name], 1) for name in ("colored_mnist", "ablations")]
+    assert len(both) == sum(map(len, alone)) - 1  # meta-IRM as it is
+
+
+def test_what_is_published_stands_in_a_row_of_its_table() -> None:
+    content = json.loads((Path(sweeps.__file__).parent / "published.json").read_text(encoding="utf-8"))
+    for entry in content["tables"]:
+        rows = {row.label for row in TABLES[entry["table"]].rows}
+        if entry["table"] == "selection":
+            assert entry["group"] in CRITERIA
+            assert rows <= entry["rows"].keys()  # theirs has more methods
+        else:
+            assert entry["rows"].keys() - {"MAPLE"} <= rows
+            assert entry["group"] in {row.group for row in TABLES[entry["table"]].rows}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"profile": "fast"}, "`profile` should be one of smoke"),
+        ({"profile": "quick", "tables": ["colored"]}, "`tables` should name some of colored_mnist, .* Found 'colored'"),
+        ({"profile": "quick", "seeds": 0}, "`seeds` should be at least 1. Found 0."),
+    ],
+)
+def test_a_wrong_plan_is_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plan(**arguments)
+
+
+# ------------------------------------------------------------------------------------------------- running
+
+
+def test_a_sweep_fills_its_file_and_a_second_one_runs_nothing(small: list[Recipe], tmp_path: Path) -> None:
+    out = tmp_path / "new" / "results.jsonl"
+    first = reproduce(out, "smoke", quiet=True)
+    assert len(first) == len(small) == 5  # ERM of the second table is that of the first
+    assert [path.name for path in out.parent.iterdir()] == ["results.jsonl"]
+    again = reproduce(out, "smoke", quiet=True)
+    assert len(small) == 5 and [r.to_json() for r in again] == [r.to_json() for r in first]
+    assert len(reproduce(out, "smoke", ["colored_mnist"], 3, quiet=True)) == 6 and len(small) == 7
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, MemoryError])
+def test_stopped_midway_it_goes_on_and_ends_the_same(
+    stop: type[BaseException], small: list[Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, halted = tmp_path / "whole.jsonl", tmp_path / "halted.jsonl"
+    reproduce(whole, "smoke", quiet=True)
+    small.clear()
+    go_on: Callable[..., Run] = sweeps.run
+
+    def fails_third(recipe: Recipe, **options: Any) -> Run:
+        if len(small) == 2:
+            raise stop
+        return go_on(recipe, **options)
+
+    monkeypatch.setattr(sweeps, "run", fails_third)
+    with pytest.raises(stop):
+        reproduce(halted, "smoke", quiet=True)
+    assert timeless(halted) == timeless(whole)[:2]
+    assert len(list(tmp_path.iterdir())) == 2
+    monkeypatch.setattr(sweeps, "run", go_on)
+    reproduce(halted, "smoke", quiet=True)
+    assert len(small) == 5 and len({recipe.to_json() for recipe in small}) == 5
+    assert timeless(halted) == timeless(whole)
+
+
+def test_a_run_that_diverges_is_named(small: list[Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverges(recipe: Recipe, **options: Any) -> Run:
+        raise FloatingPointError("risk is nan at step 3.")
+
+    monkeypatch.setattr(sweeps, "run", diverges)
+    with pytest.raises(FloatingPointError, match=r"^colored_mnist: ERM, seed 0: risk is nan at step 3\.$"):
+        reproduce(tmp_path / "results.jsonl", "smoke", quiet=True)
+
+
+def test_the_bar_names_the_run(small: list[Recipe], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reproduce(tmp_path / "results.jsonl", "smoke", ["insufficient"])
+    said = capsys.readouterr()
+    assert "insufficient: V-REx, fewer, seed 0" in said.err and said.out == ""
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda line: line[: len(line) // 2],
+        lambda line: "[]",
+        lambda line: '{"lesson": "03_irmv1"}',
+        lambda line: line.replace('"erm"', '"ermine"'),
+        lambda line: line.replace('"cpu"', '"gpu"'),
+    ],
+)
+def test_a_damaged_file_is_named_and_left_alone(
+    wrong: Callable[[str], str], small: list[Recipe], tmp_path: Path
+) -> None:
+    out = tmp_path / "results.jsonl"
+    reproduce(out, "smoke", quiet=True)
+    first, *rest = out.read_text(encoding="utf-8").splitlines()
+    damaged = "\n".join([first, wrong(first), *rest])
+    out.write_text(damaged, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"results\.jsonl, line 2 is not a result of `invtutor reproduce`"):
+        reproduce(out, "smoke", quiet=True)
+    assert out.read_text(encoding="utf-8") == damaged
+
+
+def test_a_file_that_cannot_be_used_is_named(small: list[Recipe], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"Cannot read results from .*: Is a directory"):
+        reproduce(tmp_path, "smoke", quiet=True)
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\xff")
+    with pytest.raises(ValueError, match=r"Cannot read results from .*picture\.png: it is no text"):
+        reproduce(tmp_path / "picture.png", "smoke", quiet=True)
+    with pytest.raises(ValueError, match=r"Cannot (read|write) results .*: (Not a directory|File exists)"):
+        reproduce(tmp_path / "picture.png" / "results.jsonl", "smoke", quiet=True)
+    assert small == []
+
+
+# ------------------------------------------------------------------------------------------------- reading
+
+
+def test_a_result_says_what_made_it_and_comes_back_whole(small: list[Recipe], tmp_path: Path) -> None:
+    out = tmp_path / "results.jsonl"
+    (kept, *_) = reproduce(out, "smoke", quiet=True)
+    (read, *_) = Results(out)
+    assert read.to_json() == kept.to_json() and read.recipe == kept.recipe
+    assert {"profile", "digits", "device", "date", "torch", "python", "invtutor"} == read.made.keys()
+    assert read.made["digits"] == read.recipe.source == "rendered" and read.cpu > 0
+    fresh = run(read.recipe, digits=sweeps.load_digits("rendered", quiet=True), progress=False)
+    assert read.curve([0.1, 0.9]) == pytest.approx(fresh.curve([0.1, 0.9]))
+    trained = [value for name, value in fresh.metrics.items() if name.startswith("train p=")]
+    assert read.value("train") == pytest.approx(sum(trained) / 2, abs=1e-4)
+    assert read.value("test p=0.9") == pytest.approx(fresh.metrics["test p=0.9"], abs=1e-4)
+
+
+def test_the_text_of_a_table(small: list[Recipe], tmp_path: Path) -> None:
+    results = reproduce(tmp_path / "results.jsonl", "smoke", quiet=True)
+    found = collect(results, "colored_mnist", "smoke")
+    assert [len(runs) for runs in found.values()] == [2, 2]
+    erm = next(iter(found.values()))
+    assert values(erm, "test p=0.9") == {0: erm[0].metrics["test p=0.9"], 1: erm[1].metrics["test p=0.9"]}
+    head, first, second = layout(results, "colored_mnist", "smoke").splitlines()
+    assert head.split() == ["Small", "train", "test", "p=0.9", "seeds", "s", "a", "run"]
+    assert first.startswith("ERM ") and "(16.4 ± 0.8)" in first and " 2 " in first
+    assert "(66.9 ± 2.5)" in second
+    grouped = layout(results[:1], "insufficient", "smoke").splitlines()
+    assert [line.split()[0] for line in grouped] == ["Groups", "same:", "ERM", "fewer:", "V-REx"]
+    assert "not run" in grouped[-1] and "not run" not in grouped[2]
+
+
+def test_candidates_of_the_selection_lab(tmp_path: Path) -> None:
+    """From made-up results, the left-out accuracy is read off the line of the run that went without."""
+    made = []
+    for row in TABLES["selection"].rows:
+        corners = [1.0, 0.0] if "without" in row.group else [0.8, 0.6]
+        recipe = row.recipe("quick", seed=5)
+        metrics = {f"validation p={rate:g}": rate for rate in recipe.flip_rates} | {"test p=0.9": 0.5}
+        made.append(Result(recipe, metrics, corners, corners, 1.0, {}))
+    ((first, *others),) = candidates(made)
+    assert len(others) == 4 * sweeps.DRAWS - 1
+    assert first.method == "ERM" and first.setting == "setting 0" and first.test == 0.5
+    assert first.validation == (0.1, 0.2, 0.3)
+    assert first.left_out == pytest.approx((0.9, 0.8, 0.7))
+    assert CRITERIA["oracle"](first) == pytest.approx(0.62)
+    assert candidates(made[:-1]) == []
+    text = layout(made, "selection")
+    assert "50.0 ± 0.0 (58.5 ± 3.3)" in text and text.splitlines()[0].split()[-1] == "seeds"
+
+
+def test_settings_of_a_method_differ_and_start_with_its_own() -> None:
+    rows = [row for row in TABLES["selection"].rows if row.method == "vrex" and "without" not in row.group]
+    assert len({json.dumps(dict(row.changes)) for row in rows}) == sweeps.DRAWS
+    own = Recipe.profile("paper", "vrex", every=sweeps.END, flip_rates=sweeps.RATES, samples=50_000 // 3)
+    assert rows[0].recipe("paper") == own
