@@ -84,9 +84,12 @@ def _parser() -> argparse.ArgumentParser:
     lab.add_argument("--in-place", action="store_true", help="open the originals, as in a checkout; copies nothing")
     lab.add_argument("--no-browser", action="store_true", help="print the address instead of opening a browser")
 
-    run = command(_run, "execute one lesson headless", "03_irmv1 -p penalty_weight=1e3 -p seed=7 --out results/a")
-    run.add_argument("lesson", help="number, name or path of the lesson")
+    text = "execute one lesson headless, or train one method"
+    run = command(_run, text, "03_irmv1 -p penalty_weight=1e3 -p seed=7 --out results/a")
+    run.add_argument("lesson", help="number, name or path of the lesson; or a method such as vrex, to train that")
     run.add_argument("--out", metavar="DIR", help="for the notebook and result.json (default: results/LESSON)")
+    text = "of a method: turn a knob after so many steps, any number of times, as the live panel does"
+    run.add_argument("--steer", action="append", default=[], metavar="STEP:NAME=VALUE", help=text)
     execution(run, parameters=True)
 
     course = command(_course, "execute every lesson headless, ending in one table", "-p source=rendered --quiet")
@@ -184,12 +187,38 @@ def _has_browser() -> bool:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if arguments.lesson.isidentifier() and _is_method(arguments.lesson):  # lessons' names begin with their numbers
+        return _run_method(arguments)
     lesson = lessons.find(arguments.lesson)
+    if arguments.steer:
+        raise ValueError("Option --steer is for a method, such as `invtutor run irmv1`; a lesson has no knobs.")
     out = arguments.out or Path("results") / lesson.name
     given = _given(arguments.given)
     result = lessons.execute(lesson, given, out=out, timeout=arguments.timeout, quiet=arguments.quiet)
     print(lessons.summary(result))
     print(f"Notebook{' and result.json' if result.record else ''} in {result.notebook.parent}")
+    return 0
+
+
+def _is_method(name: str) -> bool:
+    from invtutor.recipes import ALGORITHMS
+
+    return name in ALGORITHMS
+
+
+def _run_method(arguments: argparse.Namespace) -> int:
+    from invtutor import live
+
+    recipe = live.read_recipe(arguments.lesson, _given(arguments.given))
+    changes = [live.parse_change(text) for text in arguments.steer]
+    out = Path(arguments.out or Path("results") / arguments.lesson)
+    try:
+        session = live.execute(recipe, changes, out)
+    except FloatingPointError as error:
+        raise lessons.LessonError(str(error)) from None
+    accuracies = (f"{k} {100 * v:.1f} %" for k, v in session.history.last.items() if k.startswith(("valid", "test p")))
+    shown = ", ".join(words for words in accuracies if " risk " not in words)
+    print(f"{session.algorithm}, step {session.taken}: {shown}\nresult.json in {out}")
     return 0
 
 

@@ -4,11 +4,12 @@ import json
 import math
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from invtutor.algorithms import ERM, Algorithm, AndMask, GroupDRO, IRMv1, MetaIRM, MMREx, SandMask, VREx
 from invtutor.algorithms.algorithm import Metrics
@@ -273,6 +274,17 @@ def schedules(recipe: Recipe, algorithm: Algorithm) -> dict[str, Schedule]:
     return chosen
 
 
+def judge(predict: Callable[[Tensor], Tensor], world: World) -> Metrics:
+    """What a run watches: accuracy and risk in each validation environment, and test accuracy at `TEST_RATES`."""
+    metrics: Metrics = {}
+    for environment in world.validation:
+        logits, labels = predict(environment.inputs), environment.labels
+        metrics[environment.name] = correct(logits, labels).double().mean().item()
+        metrics[environment.name.replace("validation", "validation risk")] = risk(logits, labels).item()
+    curve = accuracy_curve(corner_accuracies(predict, world), TEST_RATES)
+    return metrics | {f"test p={rate:g}": value for rate, value in zip(TEST_RATES, curve, strict=True)}
+
+
 def run(recipe: Recipe, *, digits: Digits | None = None, progress: bool = True) -> Run:
     """Build the world and the model, train, and judge the last step.
 
@@ -281,15 +293,6 @@ def run(recipe: Recipe, *, digits: Digits | None = None, progress: bool = True) 
     """
     digits = digits or load_digits(recipe.source, quiet=True)
     algorithm, world, generator = build(recipe, digits)
-
-    def watch(algorithm: Algorithm) -> Metrics:
-        metrics: Metrics = {}
-        for environment in world.validation:
-            logits, labels = algorithm.predict(environment.inputs), environment.labels
-            metrics[environment.name] = correct(logits, labels).double().mean().item()
-            metrics[environment.name.replace("validation", "validation risk")] = risk(logits, labels).item()
-        curve = accuracy_curve(corner_accuracies(algorithm.predict, world), TEST_RATES)
-        return metrics | {f"test p={rate:g}": value for rate, value in zip(TEST_RATES, curve, strict=True)}
 
     start = time.perf_counter()
     environments = algorithm.prepare(world.train)
@@ -302,7 +305,7 @@ def run(recipe: Recipe, *, digits: Digits | None = None, progress: bool = True) 
         batch_size=recipe.batch_size,
         schedules=schedules(recipe, algorithm),
         generator=generator,
-        watch=watch,
+        watch=lambda trained: judge(trained.predict, world),
         every=recipe.every,
         progress=progress,
     )

@@ -1,5 +1,6 @@
 """How fast the course is on this machine: `make bench`. A benchmark, not a test: it judges nothing."""
 
+import asyncio
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ import torch
 
 from invtutor.recipes import build, build_world, find_device, run
 from invtutor.training import training
-from invtutor.widgets import flip_rate_panel
+from invtutor.widgets import flip_rate_panel, live
 
 SEEDS = 5
 PAPER_SEEDS = 10
@@ -99,6 +100,31 @@ def widget() -> None:
     say("widget: a change to its new picture", f"{taken:.3f} s", "goal < 0.1 s")
 
 
+def live_panel() -> None:
+    """A student's panel: the quick recipe on 500 samples per environment, played for some seconds."""
+    digits = load_digits(quiet=True)
+    recipe = Recipe.profile("quick", "irmv1", source=digits.source, samples=500, batch_size=500, steps=10**6)
+
+    async def play() -> None:
+        start = time.perf_counter()
+        panel = live(recipe, digits=digits)
+        say("live panel: the call to its first picture", f"{time.perf_counter() - start:.2f} s", "goal < 1 s")
+        panel.set(speed=100)
+        panel.press("play")
+        await asyncio.sleep(2)  # for what torch and matplotlib load late
+        steps, pictures, start = panel.session.taken, panel.pictures, time.perf_counter()
+        await asyncio.sleep(6)
+        taken = time.perf_counter() - start
+        say("live panel: steps a second", f"{(panel.session.taken - steps) / taken:.0f}", "goal ≥ 50")
+        say("live panel: pictures a second", f"{(panel.pictures - pictures) / taken:.1f}", "goal ≥ 5")
+        start = time.perf_counter()
+        panel._draw()
+        say("live panel: drawing alone", f"{time.perf_counter() - start:.3f} s", "goal < 0.06 s")
+        panel.close()
+
+    asyncio.run(play())
+
+
 def main() -> None:
     digits, device = load_digits(quiet=True), find_device()
     say("torch, device", f"{torch.__version__}, {device}, {torch.get_num_threads()} threads")
@@ -109,6 +135,7 @@ def main() -> None:
     run(Recipe.profile("smoke"), progress=False)  # the first run of a process pays for what torch loads late
     methods(paper_step(gflops))
     widget()
+    live_panel()
     if device.type == "cuda":
         paper_table()
     else:

@@ -21,7 +21,7 @@ FLOORS = {
     3: {"algorithms"},  # the package, with all its methods
     4: {"history", "training", "consistency", "published", "selection"},
     5: {"figures"},
-    6: {"recipes", "checks", "spirals", "memorize"},
+    6: {"recipes", "checks", "spirals", "memorize", "live"},
     7: {"widgets", "lessons", "notebook", "sweeps", "book"},
     8: {"cli"},
 }
@@ -38,6 +38,7 @@ ONLY = {
     "training": {"algorithms.algorithm", "risks", "environments", "history"},
     "consistency": {"algorithms.and_mask"},
     "figures": {"environments", "history"},
+    "live": {"digits", "environments", "risks", "algorithms.algorithm", "history", "training", "recipes"},
     "book": {"lessons", "widgets.frames"},
 }
 PACKAGES = {"figures", "widgets", "checks"}  # whose modules may import each other

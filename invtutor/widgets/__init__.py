@@ -4,7 +4,8 @@ Callbacks may come from another thread than the notebook's cells (JupyterLab ser
 a panel owns one object `Figure`, draws under a lock and shows PNG bytes; no pyplot, no Output widget, no thread.
 """
 
+from invtutor.widgets.live import Live, live
 from invtutor.widgets.panel import Panel
 from invtutor.widgets.sliders import flip_rate_panel, penalty_panel
 
-__all__ = ["Panel", "flip_rate_panel", "penalty_panel"]
+__all__ = ["Live", "Panel", "flip_rate_panel", "live", "penalty_panel"]

@@ -15,10 +15,37 @@ from invtutor import figures
 from invtutor.figures import Figure
 from invtutor.widgets.frames import MIME, frames
 
-__all__ = ["Panel"]
+__all__ = ["Panel", "Shown", "blank"]
 
 
-class Panel:
+def blank(width: int, height: int) -> Any:
+    """An empty image widget that takes its place from the start, less where the page is narrow: nothing jumps."""
+    # A page reserves the proportions of these two. No tooltip: ipywidgets 8.1 then fails to show the image at all.
+    size = {"width": str(width), "height": str(height)}
+    return ipywidgets.Image(format="png", **size, layout=ipywidgets.Layout(max_width="100%", height="auto"))
+
+
+class Shown:
+    """What a notebook shows of a panel: its widgets, or the numbers where no widget can be shown."""
+
+    controls: dict[str, Any]
+    html: Any
+    ui: Any
+
+    @property
+    def text(self) -> str:
+        """The numbers of the present picture, without markup."""
+        return html.unescape(re.sub("<[^>]+>", "", self.html.value.replace("<br>", " ")))
+
+    def __repr__(self) -> str:
+        return f"[{', '.join(control.description for control in self.controls.values())}] {self.text}"
+
+    def _ipython_display_(self) -> None:
+        # Where no widget can be shown (GitHub, a terminal) the numbers stand in its place.
+        display(self.ui._repr_mimebundle_() | {"text/plain": repr(self)}, raw=True)
+
+
+class Panel(Shown):
     """Controls, a picture that follows them, and the picture's numbers as text for whoever cannot see it.
 
     controls: widgets by name; each needs a `value` and a visible `description`.
@@ -51,9 +78,7 @@ class Panel:
         self._tickets = count(1)
         self._newest = self._shown = 0
         self._held = False
-        size = {"width": f"{width}px", "height": f"{height}px", "min_height": f"{height}px", "max_width": "100%"}
-        # No tooltip on the image: ipywidgets 8.1 then fails to show it at all.
-        self.image = ipywidgets.Image(format="png", layout=ipywidgets.Layout(object_fit="contain", **size))
+        self.image = blank(width, height)
         self.html = ipywidgets.HTML(layout=ipywidgets.Layout(min_height="5em", max_width=f"{width}px"))
         self.ui = ipywidgets.VBox([ipywidgets.HBox(list(controls.values())), self.image, self.html])
         self._refresh()
@@ -65,11 +90,6 @@ class Panel:
     def values(self) -> dict[str, Any]:
         """The present value of each control."""
         return {name: control.value for name, control in self.controls.items()}
-
-    @property
-    def text(self) -> str:
-        """The numbers of the present picture, without markup."""
-        return html.unescape(re.sub("<[^>]+>", "", self.html.value.replace("<br>", " ")))
 
     def set(self, **values: Any) -> None:
         """Set controls from Python and redraw once. Raises ValueError for an unknown name, and what `draw` raises."""
@@ -90,6 +110,11 @@ class Panel:
         """The present figure, to be shown as a static picture beside the panel."""
         return self._screen.figure
 
+    def _ipython_display_(self) -> None:
+        super()._ipython_display_()
+        if os.environ.get("INVTUTOR_FRAMES"):  # a book is being made, whose pages have no kernel
+            display({MIME: frames(self), "text/plain": repr(self)}, raw=True)
+
     def _refresh(self, change: object = None) -> None:
         ticket = self._newest = next(self._tickets)
         with self._lock:
@@ -109,12 +134,3 @@ class Panel:
     def _raise(self) -> None:
         if self.error is not None:
             raise self.error
-
-    def __repr__(self) -> str:
-        return f"[{', '.join(control.description for control in self.controls.values())}] {self.text}"
-
-    def _ipython_display_(self) -> None:
-        # Where no widget can be shown (GitHub, a terminal) the numbers stand in its place.
-        display(self.ui._repr_mimebundle_() | {"text/plain": repr(self)}, raw=True)
-        if os.environ.get("INVTUTOR_FRAMES"):  # a book is being made, whose pages have no kernel
-            display({MIME: frames(self), "text/plain": repr(self)}, raw=True)

@@ -1,0 +1,180 @@
+"""A training as it goes on: accuracies, risks and the steered knob over the steps, the curve, and a few predictions."""
+
+from collections.abc import Mapping, Sequence
+from math import floor, log10
+from typing import Any, cast
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
+
+from invtutor.environments import Environment
+from invtutor.figures.base import DIM, MARKERS, NORMAL, SMALL, Screen, decade, new_figure, shifts, styles, tidy
+from invtutor.figures.gallery import digits
+from invtutor.figures.lines import accuracy_curves
+from invtutor.history import History
+
+__all__ = ["LivePicture"]
+
+RATES = [i / 20 for i in range(21)]
+POINTS = 400  # drawn per line: more than its pixels show
+
+
+class LivePicture:
+    """One figure that follows a training: what stands still is drawn once, the lines move (`base.Screen`).
+
+    accuracies, risks: for each line's label the metric's name in the history or the trace, in the same order.
+    flip_rates: the place of each of them on the curve. knob: the metric of the lowest plot, None for none.
+    scale: smallest and largest positive value of its logarithmic axis; None is a linear one from 0 to 1.
+    shown: digits whose predictions are written below them. steps: the first width of the time axis.
+    """
+
+    def __init__(
+        self,
+        accuracies: Mapping[str, str],
+        risks: Mapping[str, str],
+        *,
+        flip_rates: Sequence[float],
+        train_rates: Sequence[float],
+        ceiling: float,
+        chance: float,
+        knob: str,
+        label: str,
+        scale: tuple[float, float] | None,
+        shown: Environment,
+        steps: int,
+        width: int = 900,
+        height: int = 560,
+    ):
+        self.figure = new_figure(width, height)
+        self.figure.set_layout_engine("none")  # pictures must not jump, and a layout costs more than the lines
+        self._flip_rates, self._knob, self._names = list(flip_rates), knob, (accuracies, risks)
+        self._steps = self._span = steps
+        self._labels = shown.labels.tolist()
+        self._log = scale is not None
+        place = self.figure.add_axes
+        self._accuracy = tidy(place((0.06, 0.625, 0.385, 0.325)))
+        self._risk = tidy(place((0.06, 0.345, 0.385, 0.235)))
+        self._setting = tidy(place((0.06, 0.085, 0.385, 0.2)))
+        self._curve = accuracy_curves(
+            {"": [chance] * len(RATES)},
+            RATES,
+            train_rates=train_rates,
+            ceiling=ceiling,
+            chance=chance,
+            ax=place((0.6, 0.47, 0.385, 0.48)),
+        )
+        self._wall = digits(shown, columns=5, rows=2, ax=place((0.6, 0.0, 0.385, 0.33)))
+        self._wall.set_title("test digits at p = 0.9: label → what the model says", fontsize=NORMAL, loc="left")
+        self._accuracy.set(ylim=(0, 100), ylabel="accuracy, %")
+        self._risk.set(ylim=(0, 1), ylabel="risk, nats")
+        self._setting.set(xlabel="step", ylabel=label)
+        for ax in (self._accuracy, self._risk):
+            ax.tick_params(labelbottom=False)
+        if scale is not None:
+            _log_axis(self._setting, *scale)
+        else:
+            self._setting.set_ylim(-0.05, 1.05)
+        self._lines = [_lines(self._accuracy, accuracies), _lines(self._risk, risks)]
+        self._knob_line = _line(self._setting, "black", drawstyle="steps-pre", linewidth=2)
+        self._level = _line(self._setting, DIM, linestyle=":", linewidth=1.5)
+        self._level_text = _label(self._setting, DIM)
+        (now,) = (line for line in self._curve.lines if line.get_gid() == "curve")
+        self._now = now
+        self._dots = [
+            _line(self._curve, style["color"], marker=marker, markersize=8, linestyle="none", zorder=4)
+            for style, marker in zip(styles(len(flip_rates)), MARKERS, strict=False)
+        ]
+        self._note = self._setting.set_title("", loc="left", fontsize=SMALL, color=DIM)
+        for artist in (self._now, self._note, *self._wall.texts, *self._wall.patches):
+            artist.set_animated(True)
+        self._set_span(steps)
+
+    def draw(
+        self,
+        history: History,
+        trace: History,
+        curve: Sequence[float],
+        at: Sequence[float],
+        predicted: Sequence[int],
+        setting: float,
+        note: str,
+    ) -> bytes:
+        """The picture as PNG. curve: accuracy at `RATES`; at: at `flip_rates`; setting: where the knob stands; note:
+        above its plot."""
+        every = 1 + len(history) // POINTS
+        kept = [a | b for a, b in zip(history.records[::-every][::-1], trace.records[::-every][::-1], strict=True)]
+        steps = np.array([record["step"] for record in kept], dtype=float)
+        if steps[-1] > self._span:
+            self._set_span(self._steps * (1 + int(steps[-1] - 1) // self._steps))
+        for ax, lines, names, factor in zip(
+            (self._accuracy, self._risk), self._lines, self._names, (100.0, 1.0), strict=True
+        ):
+            columns = [
+                factor * np.array([record.get(name, np.nan) for record in kept], dtype=float) for name in names.values()
+            ]
+            if ax is self._risk:
+                self._set_top(max(float(np.nanmax(column)) for column in columns))
+            ends = [column[-1] for column in columns]
+            for (line, text), label, column, shift in zip(lines, names, columns, shifts(ax, ends), strict=True):
+                line.set_data(steps, column)
+                text.xy = (steps[-1], column[-1])
+                text.set_position((6, shift))
+                text.set_text(f"{label}: {column[-1]:.0f} %" if factor == 100 else f"{label}: {column[-1]:.2f}")
+        self._knob_line.set_data(steps, [record.get(self._knob, np.nan) for record in kept])
+        self._level.set_data([0, self._span], [setting, setting])
+        self._level_text.xy = (self._span, setting)
+        self._level_text.set_text(f"set to {setting:g}")
+        self._note.set_text(note)
+        self._now.set_ydata(100 * np.asarray(curve))
+        for dot, rate, value in zip(self._dots, self._flip_rates, at, strict=True):
+            dot.set_data([rate], [100 * value])
+        rows = zip(self._wall.texts, self._wall.patches, self._labels, predicted, strict=True)
+        for caption, frame, truth, says in rows:
+            caption.set_text(f"{truth} → {says}  {'✓' if says == truth else '✗'}")
+            caption.set_color(DIM if says == truth else "black")
+            frame.set_visible(says != truth)
+        return self._screen.png()
+
+    def _set_span(self, steps: int) -> None:
+        self._span = steps
+        for ax in (self._accuracy, self._risk, self._setting):
+            ax.set_xlim(0, steps)
+        self._screen = Screen(self.figure)  # what stands still is drawn anew
+
+    def _set_top(self, highest: float) -> None:
+        top = self._risk.get_ylim()[1]
+        if np.isfinite(highest) and highest > top:
+            while highest > top:
+                top *= 2
+            self._risk.set_ylim(0, top)
+            self._screen = Screen(self.figure)
+
+
+def _line(ax: Axes, color: str, **style: Any) -> Line2D:
+    (line,) = ax.plot([], [], color=color, animated=True, **style)
+    return line
+
+
+def _label(ax: Axes, color: str) -> Annotation:
+    style: dict[str, Any] = {"va": "center", "color": color, "fontsize": SMALL, "animated": True}
+    return ax.annotate("", (0, 0), (6, 0), textcoords="offset points", annotation_clip=False, **style)
+
+
+def _lines(ax: Axes, names: Mapping[str, str]) -> list[tuple[Line2D, Annotation]]:
+    pairs = []
+    for style in styles(len(names)):
+        (line,) = ax.plot([], [], animated=True, **style)
+        pairs.append((line, _label(ax, cast(str, style["color"]))))
+    return pairs
+
+
+def _log_axis(ax: Axes, smallest: float, largest: float) -> None:
+    """A logarithmic axis with a true zero, its decades named without mathtext (slow)."""
+    first, last = floor(log10(smallest)), floor(log10(largest))
+    ax.set_yscale("symlog", linthresh=10.0**first, linscale=1.5)
+    decades = range(first, last + 1, 1 + (last - first) // 4)
+    ax.set_yticks([0.0, *(10.0**d for d in decades)], ["0", *map(decade, decades)])
+    ax.minorticks_off()
+    ax.set_ylim(-0.25 * 10.0**first, largest * 1.6)

@@ -1,0 +1,369 @@
+"""A training that is steered while it runs: the engine of the live panel. It knows no widgets and no pictures."""
+
+import ast
+import json
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from invtutor.algorithms.algorithm import Algorithm, Metrics
+from invtutor.digits import Digits, load_digits
+from invtutor.environments import Environment
+from invtutor.history import GLOSSARY, History, write_atomically
+from invtutor.recipes import ALGORITHMS, PROFILES, TEST_RATES, Recipe, build, judge, schedules
+from invtutor.risks import accuracy_curve, corner_accuracies, risk
+from invtutor.training import training
+
+__all__ = ["KNOBS", "OOD_RATE", "PRESETS", "Change", "Preset", "Session", "Snapshot", "execute", "knobs"]
+__all__ += ["options", "parse_change", "read_recipe", "replay", "sign", "switch"]
+
+KNOBS: Mapping[str, str] = {
+    "penalty_weight": "λ",
+    "threshold": "τ",
+    "budget": "K",
+    "inner_rate": "α",
+    "step_size": "η",
+    "learning_rate": "learning rate",
+    "anneal": "anneal",
+}
+"""What may change under a running training, with its sign in the papers. All else belongs to a fresh run."""
+
+OOD_RATE = TEST_RATES[-1]
+SHOWN = 10  # test digits whose predictions a snapshot holds
+
+
+class Preset(NamedTuple):
+    """A setting whose outcome its name tells: the method, what is changed in its recipe, and where to look."""
+
+    method: str
+    changes: Mapping[str, Any]
+    hint: str
+
+    def recipe(self, base: Recipe) -> Recipe:
+        """The preset in the world, and with the sizes, of another recipe."""
+        return switch(base, self.method).but(**self.changes)
+
+
+_PLAIN = {"l2": 1e-3, "ramp": 0}  # the penalty and the world decide, and not what a method was tuned to
+
+PRESETS: Mapping[str, Preset] = {
+    "ERM takes the color": Preset(
+        "erm", {}, "after a few steps 90, 80 and 10 %, which is what the color alone gives. Nothing changes any more."
+    ),
+    "IRMv1 leaves the color": Preset(
+        "irmv1", {}, "color comes first; once annealing ends, the three accuracies meet near 70 %."
+    ),
+    "λ too small": Preset(
+        "irmv1", {"penalty_weight": 1.0}, "the penalty is there, but it costs less than the color is worth: still 10 %."
+    ),
+    "λ too large: collapse to 50 %": Preset(
+        "irmv1",
+        {"penalty_weight": 1e6, "anneal": 0},
+        "a network that says nothing pays no penalty. From the first step on, 10 is ERM, 100 recovers late, and 1,000 "
+        "or more stay near 50 %. Annealing is what makes such a λ possible.",
+    ),
+    "no annealing": Preset(
+        "irmv1", {"anneal": 0}, "the λ that works after annealing keeps the network from learning anything: 50 %."
+    ),
+    "α too large: inverted": Preset(
+        "meta_irm",
+        {"inner_rate": 3.0, "penalty_weight": 1.0, **_PLAIN},
+        "each inner step overshoots, and what is right after it is wrong before it: 10, 20 and 90 %.",
+    ),
+    "AND-mask where it cannot help": Preset(
+        "and_mask", {}, "color agrees with the label in both environments, no sign objects, and no τ helps: 10 %."
+    ),
+}
+
+
+class Change(NamedTuple):
+    """A knob that was turned after so many steps."""
+
+    step: int
+    name: str
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """A session at one step, as plain values.
+
+    history: the names of `history.GLOSSARY`. trace: a record for each of history's with the knobs as they acted in the
+    last step, and the risk at p = 0.9. corners: `risks.corner_accuracies`. predicted: classes (n,) of the session's
+    `shown` digits.
+    """
+
+    step: int
+    history: History
+    trace: History
+    corners: Tensor
+    predicted: Tensor
+
+    def curve(self, flip_rates: Sequence[float]) -> list[float]:
+        """Expected test accuracy at each flip rate."""
+        return accuracy_curve(self.corners, flip_rates)
+
+
+def knobs(recipe: Recipe) -> dict[str, float]:
+    """The recipe's knobs (`KNOBS`) with their values, its class's defaults included."""
+    values = _values(recipe)
+    return {name: values[name] for name in KNOBS if name in values and (name != "anneal" or "penalty_weight" in values)}
+
+
+def sign(recipe: Recipe, name: str) -> str:
+    """A knob's sign in the method's own paper."""
+    return "β" if name == "penalty_weight" and recipe.algorithm in ("vrex", "mmrex") else KNOBS[name]
+
+
+def switch(recipe: Recipe, method: str) -> Recipe:
+    """The recipe with another method, and what the quick profile gives to that: hyper-parameters, learning rate, L2
+    weight, annealing, batches, steps. World and network stay."""
+    own = Recipe.profile("quick", method)
+    names = ("hyper", "learning_rate", "l2", "anneal", "ramp", "batch_size", "steps")
+    return recipe.but(algorithm=own.algorithm, **{name: getattr(own, name) for name in names})
+
+
+class Session:
+    """A recipe under training, step by step, whose knobs can be turned on the way.
+
+    digits: to use in place of those of `recipe.source`. Left alone it takes the very steps of `recipes.run`. It may go
+    on beyond the recipe's last step. Raises ValueError as `recipes.build` does.
+    """
+
+    def __init__(self, recipe: Recipe, *, digits: Digits | None = None):
+        self.start = recipe  # as it was when the first step was taken
+        self.recipe = recipe  # with the knobs where they stand
+        self.changes: list[Change] = []
+        self.taken = 0
+        self.history, self.trace = History(), History()
+        self.digits = digits or load_digits(recipe.source, quiet=True)
+        self.algorithm, self.world, generator = build(recipe, self.digits)
+        environments = self.algorithm.prepare(self.world.train)
+        optimizer = torch.optim.Adam(self.algorithm.parameters(), lr=recipe.learning_rate, fused=True)
+        self._knobs = [name for name in knobs(recipe) if name != "anneal"]
+        self._plan()
+        self._steps = training(
+            self.algorithm,
+            optimizer,
+            environments,
+            batch_size=recipe.batch_size,
+            schedules={name: partial(self._acting, name) for name in self._knobs},
+            generator=generator,
+        )
+        self._metrics: Metrics = {}
+        self._snapshot: Snapshot | None = None
+        self._failure: Exception | None = None
+        canvas = self.world.test_canvas.head(SHOWN).paint(OOD_RATE, name=f"test p={OOD_RATE:g}")
+        self.shown: Environment = canvas.gray() if self.world.grayscale else canvas
+
+    def steer(self, name: str, value: float) -> None:
+        """Turn a knob. It acts from the next step on, through the recipe's schedules: while annealing lasts, a penalty
+        weight acts as 1 at most. Before the first step this is another recipe; later it is kept in `changes`.
+
+        Raises ValueError for a name that is no knob of the method, and for a value that its recipe refuses.
+        """
+        if name not in knobs(self.recipe):
+            names = ", ".join(knobs(self.recipe))
+            raise ValueError(f"Parameter `name` should be a knob of {self.algorithm}: {names}. Found {name!r}.")
+        changed = self.recipe.but(**{name: value})
+        if knobs(changed)[name] == knobs(self.recipe)[name]:
+            return
+        self.recipe = changed
+        if self.taken == 0:
+            self.start = changed
+        else:
+            if self.changes and self.changes[-1][:2] == (self.taken, name):
+                self.changes.pop()  # no step was taken with it
+            self.changes.append(Change(self.taken, name, value))
+        self._plan()
+
+    def step(self, count: int = 1) -> None:
+        """Take optimizer steps. Raises FloatingPointError as `training` does, now and whenever it is asked again."""
+        if self._failure is not None:
+            raise self._failure
+        for _ in range(count):
+            try:
+                self._metrics = next(self._steps)
+            except Exception as error:  # the generator has ended with it
+                self._failure = error
+                raise
+            self.taken += 1
+
+    def snapshot(self) -> Snapshot:
+        """Judge the model as it stands, and record it; twice at one step, it is recorded once."""
+        if self._snapshot is None or self._snapshot.step != self.taken:
+            self._snapshot = self._judge()
+        return self._snapshot
+
+    def to_recipe(self) -> Recipe:
+        """The recipe of a run that ends at this step, with the knobs where they stand."""
+        return self.recipe.but(steps=max(1, self.taken))
+
+    def command(self) -> str:
+        """The command that takes the same steps, changes of knobs included."""
+        if self.start.decay != "constant" and self.taken != self.start.steps:
+            raise ValueError(
+                "Parameter `decay` should be constant: cosine depends on the last step, and it is not here."
+            )
+        recipe = self.start.but(steps=max(1, self.taken))
+        words = ["invtutor", "run", recipe.algorithm, *options(recipe)]
+        words += [f"--steer={step}:{name}={_text(value)}" for step, name, value in self.changes]
+        return shlex.join(words)
+
+    def _plan(self) -> None:
+        """The schedules for the knobs as they stand."""
+        model, hyper = self.algorithm.model, self.recipe.hyper
+        self._method: Algorithm = ALGORITHMS[self.recipe.algorithm](model, l2=self.recipe.l2, **hyper)
+        self._schedules = schedules(self.recipe, self._method)
+
+    def _acting(self, name: str, step: int) -> float:
+        if name in self._schedules:
+            return self._schedules[name](step)
+        return self.recipe.learning_rate if name == "learning_rate" else getattr(self._method, name)
+
+    @torch.no_grad()
+    def _judge(self) -> Snapshot:
+        seen: dict[int, Tensor] = {}
+
+        def predict(inputs: Tensor) -> Tensor:  # each environment once: that costs more than a step
+            if id(inputs) not in seen:
+                seen[id(inputs)] = self.algorithm.predict(inputs)
+            return seen[id(inputs)]
+
+        acting = {name: self._acting(name, max(0, self.taken - 1)) for name in self._knobs}
+        known = {name: value for name, value in (self._metrics | acting).items() if name in GLOSSARY}
+        self.history.append({"step": self.taken} | known | judge(predict, self.world))
+        accuracies = corner_accuracies(predict, self.world)
+        risks = [risk(predict(e.inputs), e.labels).item() for _, e in self.world.corners]
+        (ood,) = accuracy_curve(torch.tensor(risks, dtype=torch.float64).view_as(accuracies), [OOD_RATE])
+        self.trace.append({"step": self.taken, f"test risk p={OOD_RATE:g}": ood} | acting)
+        logits = predict(self.shown.inputs)
+        predicted = (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
+        history, trace = History(self.history.records), History(self.trace.records)
+        return Snapshot(self.taken, history, trace, accuracies, predicted.cpu())
+
+
+def replay(recipe: Recipe, changes: Sequence[Change] = (), *, digits: Digits | None = None) -> Session:
+    """Take the recipe's steps, turning knobs where `changes` say so. Raises ValueError for changes out of order or
+    beyond the last step, and what `Session` raises."""
+    session = Session(recipe, digits=digits)
+    for change in changes:
+        if not session.taken <= change.step < recipe.steps:
+            wish = f"in order and before the last step, {recipe.steps}"
+            raise ValueError(f"Parameter `changes` should be {wish}. Found one at step {change.step}.")
+        session.step(change.step - session.taken)
+        session.steer(change.name, change.value)
+    session.step(recipe.steps - session.taken)
+    return session
+
+
+# ------------------------------------------------------------------------------------- recipes as words of a command
+
+
+def _own(algorithm: str) -> dict[str, Any]:
+    return {f.name: f.default for f in fields(ALGORITHMS[algorithm]) if f.init and f.name not in ("model", "l2")}
+
+
+def _values(recipe: Recipe) -> dict[str, Any]:
+    """All that a recipe says beside its method, hyper-parameters by their own names; how often it is watched is left
+    out, since it changes no step."""
+    plain = {f.name: getattr(recipe, f.name) for f in fields(recipe) if f.name not in ("algorithm", "hyper", "every")}
+    return plain | _own(recipe.algorithm) | dict(recipe.hyper)
+
+
+def options(recipe: Recipe) -> list[str]:
+    """The words `-p NAME=VALUE …` from which `read_recipe` makes the recipe's method the recipe again, apart from
+    `every`; those of the profile that comes nearest are left out."""
+
+    def differing(profile: str) -> dict[str, Any]:
+        base = _values(Recipe.profile(profile, recipe.algorithm))
+        return {name: value for name, value in _values(recipe).items() if value != base[name]}
+
+    profile = min(("quick", *PROFILES), key=lambda profile: len(differing(profile)))
+    given = ({"profile": profile} if profile != "quick" else {}) | differing(profile)
+    return [word for name, value in given.items() for word in ("-p", f"{name}={_text(value)}")]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return ",".join(map(_text, value)) + "," * (len(value) == 1)
+    short = f"{value:g}" if isinstance(value, float) else str(value)
+    return short if not isinstance(value, float) or float(short) == value else repr(value)
+
+
+def read_recipe(method: str, given: Mapping[str, str]) -> Recipe:
+    """A method's recipe from the texts of a command line: `profile` (else quick), and fields of the recipe or
+    hyper-parameters by name. Raises ValueError, one line, for whatever they should not be."""
+    texts = dict(given)
+    base = Recipe.profile(texts.pop("profile", "quick"), method)
+    known = _values(base) | {"every": base.every}
+    values = {}
+    for name, text in texts.items():
+        if name not in known:
+            raise ValueError(f"{method} has no parameter `{name}`; it has: profile, {', '.join(known)}.")
+        values[name] = text if isinstance(known[name], str) else _parse(name, text, known[name])
+    return base.but(**values)
+
+
+def _parse(name: str, text: str, default: Any) -> Any:
+    flag, several = isinstance(default, bool), name in ("flip_rates", "label_noise")
+    try:
+        value = ast.literal_eval(text.strip().title() if flag else text.strip())
+        items = value if several and isinstance(value, list | tuple) else [value]
+        empty = value is None and name in ("samples", "batch_size")
+        if any(isinstance(item, bool) != flag or not isinstance(item, int | float) for item in items) and not empty:
+            raise TypeError
+        list(map(float, items if not empty else ()))  # a whole number may be too large for one
+    except (TypeError, ValueError, SyntaxError, OverflowError, RecursionError, MemoryError):
+        wish = "True or False" if flag else "a number, or several with commas between" if several else "a number"
+        raise ValueError(f"Parameter `{name}` should be {wish}. Found {text!r}.") from None
+    return value
+
+
+def parse_change(text: str) -> Change:
+    """`STEP:NAME=VALUE` as a change. Raises ValueError for anything else."""
+    step, colon, rest = text.partition(":")
+    name, equals, value = rest.partition("=")
+    if not (colon and equals and step.isdecimal() and name in KNOBS):
+        raise ValueError(f"Option --steer should be STEP:NAME=VALUE, NAME one of {', '.join(KNOBS)}. Found {text!r}.")
+    return Change(int(step), name, _parse(name, value, 0.0))
+
+
+# ----------------------------------------------------------------------------------------------------- as a program
+
+
+def execute(recipe: Recipe, changes: Sequence[Change], out: str | os.PathLike[str]) -> Session:
+    """Train, and leave `result.json` in `out`: recipe, changes, metrics. Raises ValueError where `out` cannot be used,
+    before anything is trained, and what `replay` raises."""
+    result = Path(out) / "result.json"
+    try:
+        result.parent.mkdir(parents=True, exist_ok=True)
+        found = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {"method": recipe.algorithm}
+    except OSError as error:
+        raise ValueError(f"Cannot write results into {result.parent}: {error.strerror}.") from None
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or found.get("method") != recipe.algorithm:
+        raise ValueError(f"{result} is not a result of {recipe.algorithm}; choose another folder.")
+    session = replay(recipe, changes)
+    session.snapshot()
+    record = {
+        "method": recipe.algorithm,
+        "recipe": asdict(recipe),
+        "changes": [change._asdict() for change in session.changes],
+        "digits": session.digits.source,
+        "metrics": session.history.last,
+        "command": session.command(),
+    }
+    try:
+        write_atomically(result, json.dumps(record, indent=2) + "\n")
+    except OSError as error:
+        raise ValueError(f"Cannot write results into {result.parent}: {error.strerror}.") from None
+    return session

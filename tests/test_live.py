@@ -1,0 +1,608 @@
+"""The live laboratory: a training steered step by step, and the panel around it, driven from Python."""
+
+import asyncio
+import gc
+import math
+import re
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+from weakref import ref
+
+import pytest
+
+from invtutor import figures
+from invtutor.digits import Digits
+from invtutor.live import (
+    KNOBS,
+    PRESETS,
+    Change,
+    Session,
+    knobs,
+    options,
+    parse_change,
+    read_recipe,
+    replay,
+    switch,
+)
+from invtutor.recipes import ALGORITHMS, PROFILES, Recipe, run
+from invtutor.widgets import Live, live
+
+
+def tiny(method: str = "irmv1", **changes: Any) -> Recipe:
+    sizes = {"samples": 200, "batch_size": 50, "width": 6, "steps": 12, "anneal": 4, "every": 3, "device": "cpu"}
+    return Recipe.profile("smoke", method, **sizes | changes)
+
+
+def panel(digits: Digits, method: str = "irmv1", **changes: Any) -> Live:
+    return live(tiny(method, **changes), digits=digits)
+
+
+# The engine
+
+
+@pytest.mark.parametrize("decay", ["constant", "cosine"])
+@pytest.mark.parametrize("method", ALGORITHMS)
+def test_left_alone_a_session_takes_the_steps_of_run(method: str, decay: str, digits: Digits) -> None:
+    recipe = tiny(method, decay=decay)
+    session = Session(recipe, digits=digits)
+    for record in run(recipe, digits=digits, progress=False).history:
+        session.step(int(record["step"]) - session.taken)
+        assert record.items() <= session.snapshot().history.last.items()
+
+
+def test_a_knob_acts_from_the_next_step_on_and_nothing_starts_anew(digits: Digits) -> None:
+    session = Session(tiny(penalty_weight=1e3), digits=digits)
+    alone = Session(tiny(penalty_weight=1e3), digits=digits)
+    for each in (session, alone):
+        each.step(6)
+    assert session.snapshot().history.last == alone.snapshot().history.last
+    model, before = session.algorithm.model, len(session.history)
+    session.steer("penalty_weight", 10.0)
+    session.steer("learning_rate", 0.05)
+    session.step()
+    assert session.taken == 7 and session.algorithm.model is model and len(session.history) == before
+    assert session.algorithm.penalty_weight == 10.0
+    shot = session.snapshot()
+    assert shot.trace.column("penalty_weight") == [1e3, 10.0] and shot.trace.last["learning_rate"] == 0.05
+    alone.step()
+    assert shot.history.last["test p=0.9"] != alone.snapshot().history.last["test p=0.9"]
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "value"),
+    [("and_mask", "threshold", 0.0), ("meta_irm", "inner_rate", 2.0), ("maple", "budget", 0.5)],
+)
+def test_the_method_s_own_knob_reaches_the_algorithm(method: str, name: str, value: float, digits: Digits) -> None:
+    session = Session(tiny(method), digits=digits)
+    session.step(2)
+    session.steer(name, value)
+    session.step()
+    assert getattr(session.algorithm, name) == value and session.taken == 3
+
+
+def test_maple_keeps_to_a_budget_that_is_turned_on_the_way(digits: Digits) -> None:
+    session = Session(tiny("maple", inner_steps=2), digits=digits)
+    session.step()
+    session.steer("budget", 0.1)
+    session.step()
+    assert session.algorithm.probabilities.mean() <= 0.1 + 1e-2  # the optimizer's last step is not projected yet
+
+
+def test_while_annealing_lasts_a_weight_acts_as_one_at_most(digits: Digits) -> None:
+    session = Session(tiny(anneal=4), digits=digits)
+    acted = []
+    for weight in (1e4, 0.5, 1e6, 1e6, 1e6):
+        session.step()
+        acted.append(session.algorithm.penalty_weight)
+        session.steer("penalty_weight", weight)
+    assert acted == [1.0, 1.0, 0.5, 1.0, 1e6]
+    session.steer("anneal", 100)
+    session.step()
+    assert session.algorithm.penalty_weight == 1.0
+
+
+def test_before_the_first_step_turning_a_knob_is_another_recipe(digits: Digits) -> None:
+    session = Session(tiny(), digits=digits)
+    session.steer("penalty_weight", 7.0)
+    session.steer("anneal", 2)
+    session.step(12)
+    recipe = tiny(penalty_weight=7.0, anneal=2)
+    assert session.changes == [] and session.to_recipe() == recipe
+    assert run(recipe, digits=digits, progress=False).history.last.items() <= session.snapshot().history.last.items()
+
+
+def test_only_steps_count_as_turned(digits: Digits) -> None:
+    session = Session(tiny(), digits=digits)
+    session.step(3)
+    session.steer("penalty_weight", 1e4)  # where it stands already
+    assert session.changes == []
+    for weight in (5.0, 6.0, 7.0):
+        session.steer("penalty_weight", weight)
+    session.steer("learning_rate", 0.01)
+    assert session.changes == [Change(3, "penalty_weight", 7.0), Change(3, "learning_rate", 0.01)]
+
+
+def test_the_command_takes_the_very_steps(digits: Digits) -> None:
+    session = Session(tiny(flip_rates=(0.1, 0.3), penalty_weight=91257.18613115903, seed=5), digits=digits)
+    for count, name, value in ((5, "penalty_weight", 0.0), (1, "learning_rate", 3e-3), (2, "anneal", 0)):
+        session.step(count)
+        session.steer(name, value)
+    session.step(4)
+    words = shlex.split(session.command())
+    assert words[:3] == ["invtutor", "run", "irmv1"]
+    given = dict(words[i + 1].split("=", 1) for i, word in enumerate(words) if word == "-p")
+    changes = [parse_change(word.removeprefix("--steer=")) for word in words if word.startswith("--steer=")]
+    again = replay(read_recipe("irmv1", given), changes, digits=digits)
+    assert again.taken == session.taken and again.snapshot().history.last == session.snapshot().history.last
+    assert again.command() == session.command()
+
+
+def test_a_command_that_would_not_be_true_is_refused(digits: Digits) -> None:
+    session = Session(tiny(decay="cosine"), digits=digits)
+    session.step(3)
+    with pytest.raises(ValueError, match="`decay` should be constant"):
+        session.command()
+    session.step(9)
+    assert "steps=12" in session.command() and "decay=constant" not in session.command()
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("method", ALGORITHMS)
+def test_options_are_read_back(profile: str, method: str) -> None:
+    plain = Recipe.profile(profile, method)
+    unusual = plain.but(flip_rates=(0.25,), label_noise=(0.1,), samples=77, learning_rate=1 / 3, patch=True, seed=9)
+    for recipe in (plain, unusual):
+        words = options(recipe)
+        given = dict(word.split("=", 1) for word in words[1::2])
+        assert words[::2] == ["-p"] * len(given)
+        assert knobs(read_recipe(method, given)) == knobs(recipe)
+        assert read_recipe(method, given).but(hyper={}, every=1) == recipe.but(hyper={}, every=1)
+    assert len(options(plain)) <= 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("penalty_weight=x", "penalty_weight=", "penalty_weight=True", "penalty_weight=nan", "penalty_weight=-1"),
+        *("flip_rates=0.1,x", "flip_rates=0.1,2", "seed=1.5", "steps=" + "9" * 400, "rescale=1", "grayscale=maybe"),
+        *("threshold=1", "model=1", "algorithm=erm", "hyper=1", "profile=slow", "batch_size=None,", "steps=None"),
+        *("width=" + "(" * 300, "source=paper", "learning_rate=1e999"),
+    ],
+)
+def test_wrong_options_are_one_line(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^[^\n]+$"):
+        read_recipe("irmv1", dict([text.split("=", 1)]))
+
+
+@pytest.mark.parametrize("text", ["", "5", "5:seed=1", "x:anneal=1", "-1:anneal=1", "5:penalty_weight", "5:anneal=x"])
+def test_wrong_changes_are_one_line(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^[^\n]+$"):
+        parse_change(text)
+
+
+def test_changes_must_come_in_order(digits: Digits) -> None:
+    for steps in ((5, 4), (12,)):
+        with pytest.raises(ValueError, match="`changes` should be in order"):
+            replay(tiny(), [Change(step, "penalty_weight", 1.0) for step in steps], digits=digits)
+
+
+def test_wrong_knobs_are_named(digits: Digits) -> None:
+    session = Session(tiny("erm"), digits=digits)
+    with pytest.raises(ValueError, match=r"`name` should be a knob of ERM: learning_rate\. Found 'penalty_weight'"):
+        session.steer("penalty_weight", 1.0)
+    with pytest.raises(ValueError, match="`learning_rate`"):
+        session.steer("learning_rate", -1.0)
+    assert session.recipe.learning_rate == tiny("erm").learning_rate
+
+
+def test_a_training_that_failed_stays_failed(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session(tiny(), digits=digits)
+    session.step(2)
+    monkeypatch.setattr(type(session.algorithm), "backward", lambda *_: {"risk": math.inf})
+    for _ in range(2):
+        with pytest.raises(FloatingPointError, match="step 2"):
+            session.step()
+    assert session.taken == 2 and session.snapshot().step == 2
+
+
+@pytest.mark.parametrize("changes", [{"classes": 5}, {"patch": True}, {"grayscale": True}, {"label_noise": (0.1, 0.4)}])
+def test_other_worlds(changes: dict[str, Any], digits: Digits) -> None:
+    session = Session(tiny("erm", **changes), digits=digits)
+    session.step(2)
+    shot = session.snapshot()
+    assert shot.curve([0.9]) == pytest.approx([shot.history.last["test p=0.9"]])
+    assert math.isfinite(shot.trace.last["test risk p=0.9"]) and len(shot.predicted) == len(session.shown)
+    made = panel(digits, "erm", **changes)
+    made.run(2)
+    assert made.text.startswith("Step 2, ERM")
+
+
+# The panel
+
+
+def png(made: Live) -> bytes:
+    data = bytes(made.image.value)
+    assert data.startswith(b"\x89PNG")
+    return data
+
+
+@pytest.mark.parametrize("name", ["penalty_weight", "learning_rate", "anneal"])
+def test_live_knobs_do_not_reset(name: str, digits: Digits) -> None:
+    made = panel(digits)
+    made.run(6)
+    before, session = (png(made), made.text), made.session
+    made.controls[name].index += 1  # as an arrow key does
+    assert made.session is session and session.taken == 6
+    assert knobs(session.recipe)[name] == made.controls[name].value
+    assert (png(made), made.text)[1] != before[1]
+    made.run(1)
+    assert session.taken == 7 and png(made) != before[0] and made.error is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field"),
+    [
+        ("flip_rate_1", 0.3, "flip_rates"),
+        ("label_noise", 0.1, "label_noise"),
+        ("seed", 4, "seed"),
+        ("method", "vrex", "algorithm"),
+        ("preset", "no annealing", "anneal"),
+    ],
+)
+def test_a_fresh_run_starts_where_the_world_or_the_method_changes(
+    name: str, value: Any, field: str, digits: Digits
+) -> None:
+    made = panel(digits)
+    made.run(5)
+    before, session = png(made), made.session
+    made.controls[name].value = value
+    assert made.session is not session and made.session.taken == 0 and made.text.startswith("Step 0")
+    assert getattr(made.session.recipe, field) != getattr(session.recipe, field)
+    assert png(made) != before
+    fresh = live(made.session.recipe, digits=digits)
+    for each in (made, fresh):
+        each.run(5)
+    assert made.text == fresh.text and png(made) == png(fresh)
+
+
+def test_run_is_the_recipe_s_own_history(digits: Digits) -> None:
+    made = panel(digits)
+    made.run(12)
+    assert run(tiny(), digits=digits, progress=False).history.last.items() <= made.session.history.last.items()
+    assert made.to_recipe() == tiny()
+    made.press("command")
+    assert shlex.join(["invtutor", "run", "irmv1"]) in made.code.value and "No knob was turned" in made.code.value
+    made.set(penalty_weight=2.5)  # not on the ladder
+    made.press("step")
+    made.press("command")
+    assert "--steer=12:penalty_weight=2.5" in made.code.value and "1 time on the way" in made.code.value
+
+
+def test_reset_keeps_the_settings(digits: Digits) -> None:
+    made = panel(digits)
+    start = png(made), made.text
+    made.run(4)
+    made.press("reset")
+    assert (png(made), made.text) == start
+    made.run(4)
+    made.set(penalty_weight=50.0)
+    made.press("reset")
+    assert made.session.taken == 0 and made.session.start.hyper["penalty_weight"] == 50.0
+    assert made.session.changes == []
+
+
+def test_every_method_has_its_own_controls(digits: Digits) -> None:
+    made = panel(digits, "erm")
+    for method in ALGORITHMS:
+        made.set(method=method)
+        made.run(1)
+        names = set(knobs(made.session.recipe))
+        for name in KNOBS:
+            layout = made.controls[name].layout
+            assert (layout.visibility == "visible" and layout.display == "") == (name in names)
+        assert made.error is None and ALGORITHMS[method].label in made.text
+    made.set(method="vrex")
+    assert made.controls["penalty_weight"].description == "Penalty weight β" and "β = 10,000" in made.text
+
+
+def test_the_numbers_stand_below_the_picture(digits: Digits) -> None:
+    made = panel(digits)
+    made.run(2)
+    last = made.session.history.last
+    for name, value in last.items():
+        if name.startswith(("validation p", "test p")):
+            assert f"{name} {100 * value:.1f} %" in made.text
+    assert "λ acts as 1 while annealing" in made.text and "test risk p=0.9" in made.text
+    right = int((made.session.snapshot().predicted == made.session.shown.labels).sum())
+    assert f"{right} of the 10 digits shown" in made.text
+    made.run(6)
+    assert "while annealing" not in made.text
+    assert repr(made).endswith(made.text) and "[Preset, Method" in repr(made)
+
+
+def test_nothing_jumps_and_every_control_is_named(digits: Digits) -> None:
+    made = panel(digits)
+    sizes = {png(made)[16:24]}
+    for steps in (1, 30):
+        made.run(steps)
+        sizes.add(png(made)[16:24])
+    assert sizes == {(900).to_bytes(4, "big") + (560).to_bytes(4, "big")}
+    assert (made.image.width, made.image.height) == ("900", "560")
+    for widget in (*made.controls.values(), *made.buttons.values()):
+        assert widget.description
+    for text in (made.status, made.html, made.code):
+        assert text.layout.min_height
+    assert 'role="status"' in made.status.value
+
+
+def test_errors_are_shown_and_kept_and_a_fresh_run_recovers(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = panel(digits)
+    made.run(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(ALGORITHMS["irmv1"], "backward", lambda *_: {"risk": math.nan})
+        with pytest.raises(FloatingPointError, match="risk is nan at step 2"):
+            made.run(3)
+        assert isinstance(made.error, FloatingPointError) and "FloatingPointError" in made.status.value
+        with pytest.raises(FloatingPointError):
+            made.press("step")
+    made.press("reset")
+    assert made.error is None and "Error" not in made.status.value
+    made.run(2)
+    with pytest.raises(ValueError, match="`values` should name some of preset"):
+        made.set(steps=3)
+    with pytest.raises(ValueError, match="`name` should be one of play"):
+        made.press("stop")
+
+
+def test_a_fresh_run_that_cannot_be_built_says_so(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise MemoryError("no room for another world")
+
+    made = panel(digits)
+    with monkeypatch.context() as patch:
+        patch.setattr("invtutor.live.build", full)
+        with pytest.raises(MemoryError):
+            made.set(seed=3)
+    assert made.session is None and "Stopped by an error. MemoryError: no room" in made.status.value
+    with pytest.raises(RuntimeError, match="could not be built"):
+        made.to_recipe()
+    made.set(label_noise=0.1)  # what was wished before is not forgotten
+    assert made.error is None and (made.session.recipe.seed, made.session.recipe.label_noise) == (3, 0.1)
+
+
+def test_two_panels_do_not_know_each_other(digits: Digits) -> None:
+    first, second = panel(digits), panel(digits, "vrex", seed=1)
+    first.run(5)
+    shown = png(first), first.text
+    second.run(7)
+    second.set(penalty_weight=0.0)
+    assert (png(first), first.text) == shown and first.session.taken == 5
+    first.run(7)
+    alone = panel(digits)
+    alone.run(5)
+    alone.run(7)
+    assert first.text == alone.text
+
+
+def test_the_picture_is_the_panel_s_figure_with_everything_on_it(digits: Digits) -> None:
+    made = panel(digits)
+    before = figures.png(made.picture())
+    made.run(5)
+    assert figures.png(made.picture()) != before
+
+
+def test_without_a_loop_play_says_what_to_do(digits: Digits) -> None:
+    made = panel(digits)
+    with pytest.raises(RuntimeError, match=r"use run\(steps\)"):
+        made.press("play")
+    assert not made.playing
+
+
+# While it plays
+
+
+def playing(work: Callable[[], Any]) -> None:
+    """Run a coroutine as a notebook's loop would, and see that it leaves no task and no thread."""
+    threads = threading.active_count()
+
+    async def main() -> None:
+        await work()
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+    assert threading.active_count() == threads
+
+
+async def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.005)
+
+
+def test_play_trains_and_draws_until_pause(digits: Digits) -> None:
+    async def work() -> None:
+        made = panel(digits, steps=100_000)
+        made.press("play")
+        assert made.playing and "Training" in made.status.value
+        await until(lambda: made.pictures > 4)
+        seen = png(made)
+        made.press("pause")
+        steps = made.session.taken
+        assert steps > 4 and f"Paused at step {steps}" in made.status.value and f"Step {steps}," in made.text
+        assert png(made) != seen or made._since == 0
+        await asyncio.sleep(0.05)
+        assert made.session.taken == steps and not made.playing
+        # Bursts and pictures leave no trace in the numbers.
+        alone = panel(digits, steps=100_000)
+        alone.run(steps)
+        assert alone.session.history.last == made.session.history.last
+
+    playing(work)
+
+
+def test_play_stops_at_the_recipe_s_last_step_and_goes_on_when_pressed_again(digits: Digits) -> None:
+    async def work() -> None:
+        made = panel(digits)
+        for last in (12, 24):
+            made.press("play")
+            made.press("play")  # twice is once
+            await until(lambda: not made.playing)
+            assert made.session.taken == last and f"step {last}, the recipe's last" in made.status.value
+
+    playing(work)
+
+
+def test_knobs_turned_while_it_plays_act_within_two_pictures(digits: Digits) -> None:
+    async def work() -> None:
+        made = panel(digits, steps=100_000, anneal=0)
+        made.press("play")
+        await until(lambda: made.session.taken > 5)
+        session, pictures = made.session, made.pictures
+        made.set(penalty_weight=5.0)
+        await until(lambda: made.pictures == pictures + 2)
+        assert made.session is session and session.algorithm.penalty_weight == 5.0 and "λ = 5," in made.text
+        assert session.trace.last["penalty_weight"] == 5.0
+        made.set(flip_rate_2=0.5)  # a fresh run, which plays on
+        assert made.session is not session and made.playing
+        await until(lambda: made.session.taken > 3)
+        made.press("pause")
+
+    playing(work)
+
+
+def test_speed_is_the_steps_of_a_picture(digits: Digits) -> None:
+    async def work() -> None:
+        made = panel(digits, steps=8)
+        made.set(speed=1)
+        made.press("play")
+        await until(lambda: not made.playing)
+        assert made.session.history.column("step") == list(range(9))
+
+    playing(work)
+
+
+def test_callbacks_of_other_threads_only_post(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+    actors = []
+    for name in ("step", "steer", "snapshot", "__init__"):
+        real = getattr(Session, name)
+
+        def watched(*args: Any, real: Any = real, **options: Any) -> Any:
+            actors.append(threading.current_thread())
+            return real(*args, **options)
+
+        monkeypatch.setattr(Session, name, watched)
+
+    async def work() -> None:
+        made = panel(digits, steps=100_000)
+
+        def student() -> None:
+            made.buttons["play"].click()
+            for i in range(20):
+                made.controls["penalty_weight"].value = (100.0, 1000.0)[i % 2]
+                made.controls["flip_rate_1"].value = i / 20
+                time.sleep(0.01)
+            made.buttons["pause"].click()
+
+        thread = threading.Thread(target=student)
+        thread.start()
+        await until(lambda: not thread.is_alive())
+        await asyncio.sleep(0.05)
+        thread.join()
+        assert not made.playing and made.error is None
+        assert made.session.recipe.flip_rates[0] == 0.95 and knobs(made.session.recipe)["penalty_weight"] == 1000.0
+        made.run(3)
+
+    playing(work)
+    assert set(actors) == {threading.main_thread()}
+
+
+def test_an_error_while_it_plays_is_shown(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        made = panel(digits, steps=100_000)
+        made.press("play")
+        await until(lambda: made.session.taken > 3)
+        with monkeypatch.context() as patch:
+            patch.setattr(ALGORITHMS["irmv1"], "backward", lambda *_: {"risk": math.inf})
+            await until(lambda: made.error is not None)
+        assert not made.playing and re.search(r"FloatingPointError: .+risk is inf at step \d+", made.status.value)
+
+    playing(work)
+
+
+def test_run_of_a_cell_waits_for_nobody_and_ends_play(digits: Digits) -> None:
+    async def work() -> None:
+        made = panel(digits, steps=100_000)
+        made.press("play")
+        before = made.session.taken
+        made.run(7)
+        assert made.session.taken == before + 7 and not made.playing
+        await asyncio.sleep(0.02)
+        assert made.session.taken == before + 7
+
+    playing(work)
+
+
+def test_a_cell_that_runs_again_leaves_one_training(digits: Digits) -> None:
+    async def work() -> None:
+        first = live(tiny(steps=100_000), digits=digits, key="cell")
+        other = live(tiny(steps=100_000), digits=digits, key="another cell")
+        first.press("play")
+        other.press("play")
+        await until(lambda: first.session.taken > 2)
+        second = live(tiny(), digits=digits, key="cell")
+        assert not first.playing and first.session is None and other.playing
+        assert second.session.taken == 0
+        await asyncio.sleep(0)
+        assert len(asyncio.all_tasks()) == 2  # this one, and the other cell's
+        other.close()
+        second.close()
+
+    playing(work)
+
+
+def test_a_cancelled_task_is_a_pause(digits: Digits) -> None:
+    async def work() -> None:
+        made = panel(digits, steps=100_000)
+        made.press("play")
+        await until(lambda: made.session.taken > 2)
+        (task,) = asyncio.all_tasks() - {asyncio.current_task()}
+        task.cancel()
+        await until(lambda: not made.playing)
+        made.run(1)
+
+    playing(work)
+
+
+def test_a_closed_panel_lets_go(digits: Digits) -> None:
+    made = panel(digits)
+    made.run(1)
+    session = ref(made.session)
+    made.close()
+    gc.collect()
+    assert session() is None
+    with pytest.raises(RuntimeError, match="closed"):
+        made.run(1)
+
+
+def test_no_pyplot(digits: Digits) -> None:
+    code = "import sys, invtutor.widgets.live; assert 'matplotlib.pyplot' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# Presets
+
+
+def test_presets_keep_the_world_and_the_sizes() -> None:
+    base = tiny("vrex", flip_rates=(0.1, 0.3), seed=3)
+    for preset in PRESETS.values():
+        recipe = preset.recipe(base)
+        assert (recipe.flip_rates, recipe.seed, recipe.width, recipe.samples) == ((0.1, 0.3), 3, 6, 200)
+        assert recipe.algorithm == preset.method and preset.hint
+    assert switch(base, "irmv1").hyper == Recipe.profile("quick", "irmv1").hyper
