@@ -18,9 +18,15 @@ __all__ = ["Schedule", "cosine", "fit", "step_at", "training"]
 Schedule = Callable[[int], float]
 
 
-def step_at(step: int, before: float, after: float) -> Schedule:
-    """`before` until `step`, then `after`: the annealing of the IRM and REx code."""
-    return lambda now: before if now < step else after
+def step_at(step: int, before: float, after: float, ramp: int = 0) -> Schedule:
+    """`before` until `step`, then `after`: at once, as the IRM and REx code does, or along a line over `ramp` steps."""
+
+    def value(now: int) -> float:
+        if now < step:
+            return before
+        return before + (after - before) * min((now - step) / ramp, 1.0) if ramp else after
+
+    return value
 
 
 def cosine(start: float, first: int, last: int) -> Schedule:

@@ -5,13 +5,13 @@ logit for the label is w_shape·s + w_color·c with s, c = ±1 for agreement. It
 samples and without noise, so that what a method does to a network can be foretold in two numbers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-__all__ = ["accuracy", "gradient", "risk", "risks"]
+__all__ = ["accuracy", "adapted", "gradient", "meta_losses", "minimize", "risk", "risks"]
 
 CASES = torch.tensor([(1.0, 1.0), (1.0, -1.0), (-1.0, 1.0), (-1.0, -1.0)], dtype=torch.double)  # (s, c)
 
@@ -43,3 +43,51 @@ def accuracy(weights: Tensor, flip_rate: float, label_noise: float = 0.25) -> Te
     logits = weights @ CASES.T
     right = (logits > 0).double() + 0.5 * (logits == 0).double()
     return right @ _chances(flip_rate, label_noise)
+
+
+def adapted(weights: Tensor, flip_rate: float, inner_rate: float | Tensor, label_noise: float = 0.25) -> Tensor:
+    """meta-IRM's inner step θ′ = θ − α∇R^e(θ): (*, 2) → (*, 2). inner_rate: α, a number or (*)."""
+    rate = torch.as_tensor(inner_rate, dtype=weights.dtype)
+    return weights - rate[..., None] * gradient(weights, flip_rate, label_noise)
+
+
+def meta_losses(
+    weights: Tensor,
+    flip_rates: Sequence[float],
+    inner_rate: float | Tensor,
+    label_noise: float = 0.25,
+    *,
+    same_environment: bool = False,
+) -> Tensor:
+    """The risks after an inner step, R^e(θ′_i), of all pairs i ≠ e (or i = e): weights (*, 2) → (pairs, *).
+
+    What meta-IRM minimizes in this world is `losses.mean(0) + penalty_weight * deviation(losses)`, with the deviation
+    of `algorithms.meta_irm`.
+    """
+    steps = [adapted(weights, rate, inner_rate, label_noise) for rate in flip_rates]
+    return torch.stack(
+        [
+            risk(step, rate, label_noise)
+            for i, step in enumerate(steps)
+            for j, rate in enumerate(flip_rates)
+            if (i == j) == same_environment
+        ]
+    )
+
+
+def minimize(
+    objective: Callable[[Tensor], Tensor], start: Tensor, *, steps: int = 1000, learning_rate: float = 0.1
+) -> Tensor:
+    """Where Adam, its rate decaying to 0, arrives: start (*, 2) → (*, 2), as many problems at once as there are starts.
+
+    objective: weights (*, 2) → (*), of which each entry depends on its own weights alone. Adam does not see the scale
+    of an objective, so that one rate fits a grid of penalty weights. It finds a local minimum, from `start`.
+    """
+    weights = start.detach().clone().requires_grad_()
+    optimizer = torch.optim.Adam([weights], lr=learning_rate)
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in range(steps):
+        (weights.grad,) = torch.autograd.grad(objective(weights).sum(), weights)
+        optimizer.step()
+        decay.step()
+    return weights.detach()

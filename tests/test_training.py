@@ -46,6 +46,7 @@ def test_step_at() -> None:
     schedule = step_at(3, 1.0, 1e4)
     assert [schedule(step) for step in range(5)] == [1.0, 1.0, 1.0, 1e4, 1e4]
     assert step_at(0, 1.0, 5.0)(0) == 5.0
+    assert [step_at(3, 1.0, 2.0, ramp=4)(step) for step in (2, 3, 5, 7, 8)] == [1.0, 1.0, 1.5, 2.0, 2.0]
 
 
 def test_cosine() -> None:

@@ -15,8 +15,8 @@ __all__ = ["MetaIRM", "deviation"]
 
 
 def deviation(losses: Tensor) -> Tensor:
-    """Population standard deviation σ of the losses, (pairs,) → scalar; its gradient at equality is 0, not NaN."""
-    return (losses.var(unbiased=False) + 1e-12).sqrt()
+    """Population standard deviation σ of the losses, (pairs, *) → (*); its gradient at equality is 0, not NaN."""
+    return (losses.var(0, unbiased=False) + 1e-12).sqrt()
 
 
 @dataclass(eq=False)

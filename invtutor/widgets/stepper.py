@@ -1,0 +1,334 @@
+"""One update of meta-IRM, walked stage by stage on the exact problem of two weights."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from itertools import cycle
+from math import log
+from typing import Any, ClassVar, NamedTuple
+
+import ipywidgets
+import torch
+from torch import Tensor
+
+from invtutor import figures, two_bit
+from invtutor.algorithms.meta_irm import deviation
+from invtutor.figures import Axes, Figure
+from invtutor.widgets.panel import Panel
+
+__all__ = ["Stepper"]
+
+WEIGHTS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 100.0)
+AXES: dict[str, Any] = {"xlabel": "w_shape", "ylabel": "w_color"}
+CLOSE = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # half a close-up's width: the first that holds all arrows of the update
+GRAY = "#666666"
+
+
+class Update(NamedTuple):
+    """All quantities of one update from θ; rows are training environments i, adapted to i and judged on the others."""
+
+    adapted: Tensor  # (environments, 2): θ′_i
+    losses: Tensor  # (environments,): mean over e ≠ i of R^e(θ′_i)
+    outer: Tensor  # (environments, 2): the gradient of each loss in θ, through the inner step
+    shortcut: Tensor  # (environments, 2): the same without second derivatives
+    sigma: Tensor  # (): the deviation over all pairs
+    gradient: Tensor  # (2,): of the objective, divided by λ where λ > 1
+
+
+class Stepper(Panel):
+    """Walks meta-IRM's update on contours of the exact risks of `two_bit`: θ; for each environment its inner step and
+    the outer loss of θ′ on the others; the combined step.
+
+    Step and Back go from stage to stage; Play finishes the update that way and goes on by whole updates until
+    it is pressed again; Reset returns to the start. The sliders α and λ act from the present stage on.
+
+    flip_rates: of the training environments, at least two. start: (w_shape, w_color); None is where ERM ends.
+    inner_rate, penalty_weight: where the sliders start; learning_rate: of the outer step, plain gradient descent.
+    pause: seconds between two pictures of Play; updates: after how many it rests. Raises ValueError for fewer than two
+    environments and for a penalty weight that the slider has not.
+    """
+
+    _player: ClassVar["Stepper | None"] = None  # one plays at a time: a cell that is run again stops its predecessor
+
+    def __init__(
+        self,
+        flip_rates: Sequence[float] = (0.1, 0.2),
+        *,
+        label_noise: float = 0.25,
+        start: tuple[float, float] | None = None,
+        inner_rate: float = 1.0,
+        penalty_weight: float = 5.0,
+        learning_rate: float = 3.0,
+        pause: float = 0.5,
+        updates: int = 60,
+    ):
+        if penalty_weight not in WEIGHTS:
+            raise ValueError(
+                f"Parameter `penalty_weight` should be one of {', '.join(f'{w:g}' for w in WEIGHTS)}. "
+                f"Found {penalty_weight!r}."
+            )
+        if len(flip_rates) < 2:
+            raise ValueError(f"Parameter `flip_rates` should have at least two. Found {list(flip_rates)}.")
+        self._rates, self._noise = tuple(flip_rates), label_noise
+        self._learning_rate, self._pause, self._most = learning_rate, pause, updates
+        mean = sum(flip_rates) / len(flip_rates)
+        self._shape, self._erm = (_log_odds(label_noise), 0.0), (_log_odds(label_noise), _log_odds(mean))
+        self.path = [torch.tensor(start or self._erm, dtype=torch.double)]
+        self.stage = 0
+        self._task: asyncio.Task[None] | None = None
+        try:
+            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:  # outside of a notebook there is nobody to play to
+            self._loop = None
+        if Stepper._player is not None:
+            Stepper._player.pause()
+        style: dict[str, Any] = {"style": {"description_width": "initial"}, "continuous_update": True}
+        controls = {
+            "inner_rate": ipywidgets.FloatSlider(
+                value=inner_rate,
+                min=0.0,
+                max=5.0,
+                step=0.1,
+                description="Inner rate α",
+                tooltip="How far the inner step goes. Arrow keys move it.",
+                readout_format=".1f",
+                **style,
+            ),
+            "penalty_weight": ipywidgets.SelectionSlider(
+                options=[(f"{weight:g}", weight) for weight in WEIGHTS],
+                value=penalty_weight,
+                description="Deviation weight λ",
+                tooltip="The weight of the standard deviation of the outer losses. Arrow keys move it.",
+                **style,
+            ),
+        }
+        super().__init__(controls, self._picture, width=900, height=470)
+        self.buttons = {
+            name: ipywidgets.Button(description=name, tooltip=words)
+            for name, words in {
+                "Step": "To the next stage of the update",
+                "Back": "To the stage before",
+                "Play": "Go on by itself; press again to pause",
+                "Reset": "To the start",
+            }.items()
+        }
+        for name, button in self.buttons.items():
+            button.on_click(lambda _, name=name: self._pressed(name))
+        sliders, image, words = self.ui.children
+        self.ui.children = (sliders, ipywidgets.HBox(list(self.buttons.values())), image, words)
+
+    # What is done
+
+    @property
+    def playing(self) -> bool:
+        """Whether the panel goes on by itself."""
+        return Stepper._player is self
+
+    def press(self, name: str) -> None:
+        """Press a button from Python: Step, Back, Play or Reset. Raises ValueError for another name, RuntimeError for
+        Play where no event loop runs, and what drawing raises."""
+        if name not in self.buttons:
+            raise ValueError(f"Parameter `name` should be one of {', '.join(self.buttons)}. Found {name!r}.")
+        if name == "Play" and self._loop is None:
+            raise RuntimeError("Play needs an event loop such as a notebook's; make the panel inside of one.")
+        self._pressed(name)
+        self._raise()
+
+    def go(self, updates: int) -> None:
+        """Make whole updates from Python and draw once; the panel then stands at the combined step."""
+        with self._lock:
+            for _ in range(updates):
+                self._move_on()
+            self.stage = self.last
+            self._refresh()
+            self._raise()
+
+    def pause(self) -> None:
+        """Stop playing, if it does."""
+        if self.playing:
+            Stepper._player = None
+            self.buttons["Play"].description = "Play"
+
+    def _pressed(self, name: str) -> None:
+        if name == "Play":
+            self._toggle()
+            return
+        self.pause()
+        with self._lock:
+            {"Step": self._step, "Back": self._back, "Reset": self._reset}[name]()
+            self._refresh()
+
+    def _step(self) -> None:
+        if self.stage == self.last:
+            self._move_on()
+        self.stage = (self.stage + 1) % (self.last + 1)
+
+    def _move_on(self) -> None:
+        self.path.append(self.path[-1] + self._move(self._update()))
+
+    def _back(self) -> None:
+        if self.stage == 0 and len(self.path) == 1:
+            return
+        if self.stage == 0:
+            self.path.pop()
+        self.stage = (self.stage - 1) % (self.last + 1)
+
+    def _reset(self) -> None:
+        del self.path[1:]
+        self.stage = 0
+
+    def _toggle(self) -> None:
+        if self.playing:
+            self.pause()
+        elif self._loop is not None:
+            if Stepper._player is not None:
+                Stepper._player.pause()
+            Stepper._player = self
+            self.buttons["Play"].description = "Pause"
+            # A button may call from another thread than the loop's.
+            self._loop.call_soon_threadsafe(self._begin)
+
+    def _begin(self) -> None:
+        self._task = asyncio.ensure_future(self._play())  # kept, or it might be collected while it sleeps
+
+    async def _play(self) -> None:
+        task = asyncio.current_task()
+        while self.playing and self._task is task and (self.stage < self.last or len(self.path) < self._most):
+            with self._lock:
+                if self.stage < self.last:
+                    self._step()
+                else:  # the first update was walked; from here on whole ones
+                    self._move_on()
+                self._refresh()
+            await asyncio.sleep(self._pause)
+        if self._task is task:
+            self.pause()
+
+    # What is computed
+
+    @property
+    def last(self) -> int:
+        """The number of the stage of the combined step; stage 0 is θ."""
+        return 2 * len(self._rates) + 1
+
+    def _losses(self, weights: Tensor) -> Tensor:
+        return two_bit.meta_losses(weights, self._rates, self.values["inner_rate"], self._noise)
+
+    def _objective(self, weights: Tensor) -> Tensor:
+        losses, weight = self._losses(weights), self.values["penalty_weight"]
+        return (losses.mean(0) + weight * deviation(losses)) / max(1.0, weight)
+
+    def _on_others(self, i: int, weights: Tensor) -> Tensor:
+        others = [rate for j, rate in enumerate(self._rates) if j != i]
+        return two_bit.risks(weights, others, self._noise).mean(0)
+
+    def _update(self) -> Update:
+        theta, alpha = self.path[-1], self.values["inner_rate"]
+        adapted = [two_bit.adapted(theta, rate, alpha, self._noise) for rate in self._rates]
+        losses = [self._on_others(i, weights) for i, weights in enumerate(adapted)]
+
+        def outer(i: int, through: bool) -> Tensor:
+            place = theta.clone().requires_grad_()
+            step = two_bit.adapted(place, self._rates[i], alpha, self._noise)
+            judged = self._on_others(i, step if through else place + (step - place).detach())
+            return torch.autograd.grad(judged, place)[0]
+
+        place = theta.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(self._objective(place), place)
+        every = range(len(self._rates))
+        return Update(
+            torch.stack(adapted),
+            torch.stack(losses),
+            torch.stack([outer(i, True) for i in every]),
+            torch.stack([outer(i, False) for i in every]),
+            deviation(self._losses(theta)),
+            gradient,
+        )
+
+    def _move(self, update: Update) -> Tensor:
+        return -self._learning_rate * update.gradient
+
+    # What is shown
+
+    def _picture(self, figure: Figure, inner_rate: float, penalty_weight: float) -> str:
+        figure.clear()
+        near, whole = figure.subplots(1, 2)
+        theta, update = self.path[-1], self._update()
+        words = self._stage(near, update, inner_rate, penalty_weight)
+        figures.place(near, theta, "θ", offset=(-16, 6))
+        figures.plane(self._objective, x=(-0.6, 2.4), y=(-0.8, 2.2), **AXES, ax=whole)
+        whole.set_title("all of the plane: the objective, the path", fontsize=figures.NORMAL)
+        for point, name, mark in ((self._erm, "ERM", "x"), (self._shape, "shape alone", "+")):
+            figures.place(whole, point, name, offset=(8, -14), marker=mark, color=GRAY)
+        figures.path(whole, torch.stack(self.path))
+        figures.place(whole, theta)
+        accuracies = " and ".join(f"{two_bit.accuracy(theta, p, self._noise):.0%} at p = {p:g}" for p in (0.1, 0.9))
+        return (
+            f"<b>Update {len(self.path)}, stage {self.stage} of {self.last}.</b> {words}<br>"
+            f"θ = {_pair(theta)} is right on {accuracies}."
+        )
+
+    def _stage(self, ax: Axes, update: Update, inner_rate: float, penalty_weight: float) -> str:
+        """Draw the close-up of the present stage, and say its numbers."""
+        theta, move = self.path[-1], self._move(update)
+        i, outer = (self.stage - 1) // 2, self.stage % 2 == 0
+        pulls = -self._learning_rate * update.outer
+
+        def plane(title: str, height: Callable[[Tensor], Tensor], color: str = GRAY) -> None:
+            reach = torch.cat([update.adapted - theta, pulls, move[None]]).abs().max()
+            half = next((size for size in CLOSE if size > 1.2 * reach), CLOSE[-1])
+            x, y = ((value - half, value + half) for value in theta.tolist())
+            figures.plane(height, x=x, y=y, color=color, **AXES, ax=ax)
+            ax.set_title(title, fontsize=figures.NORMAL)
+
+        if self.stage == 0:
+            plane("close up: θ, on the mean risk", lambda w: two_bit.risks(w, self._rates, self._noise).mean(0))
+            risks = _list(two_bit.risks(theta, self._rates, self._noise), ".4f")
+            return f"At θ the risks are {risks} nats, in the environments with p = {_list(self._rates)}."
+        if self.stage == self.last:
+            plane("close up: the combined step, on the objective", self._objective)
+            for pull, color in zip(pulls, cycle(figures.COLORS)):
+                figures.arrow(ax, theta, pull, color=color)
+            figures.arrow(ax, theta, move)
+            divided = f", divided by λ = {penalty_weight:g}," if penalty_weight > 1 else ""
+            return (
+                f"The outer losses have the mean {update.losses.mean():.4f} and σ = {update.sigma:.4f}; the gradient "
+                f"of mean + {penalty_weight:g}·σ{divided} is {_pair(update.gradient)}, and the step goes to "
+                f"{_pair(theta + move)}."
+            )
+        color, rate = figures.COLORS[i % 5], self._rates[i]
+        others = _list([r for j, r in enumerate(self._rates) if j != i])
+        if not outer:
+            plane(
+                f"close up: inner step, on the risk at p = {rate:g}",
+                lambda w: two_bit.risk(w, rate, self._noise),
+                color,
+            )
+            figures.arrow(ax, theta, update.adapted[i] - theta, color=color)
+            risk, gradient = (of(theta, rate, self._noise) for of in (two_bit.risk, two_bit.gradient))
+            return (
+                f"Inner step: at p = {rate:g} the risk is {risk:.4f} and its gradient {_pair(gradient)}; "
+                f"−{inner_rate:g} times it leads to θ′ = {_pair(update.adapted[i])}."
+            )
+        other = figures.COLORS[(i + 1) % len(self._rates) % 5]
+        plane(f"close up: θ′ judged at p = {others}", lambda w: self._on_others(i, w), other)
+        figures.place(ax, update.adapted[i], "θ′", color=color, marker="s")
+        figures.arrow(ax, theta, -self._learning_rate * update.shortcut[i], color=GRAY, dashed=True)
+        figures.arrow(ax, theta, pulls[i], color=color)
+        return (
+            f"Outer loss: at p = {others}, θ′ of p = {rate:g} has {update.losses[i]:.4f}. Its gradient in θ, through "
+            f"the inner step, is {_pair(update.outer[i])}; without second derivatives (dashed) "
+            f"{_pair(update.shortcut[i])}."
+        )
+
+
+def _log_odds(chance: float) -> float:
+    chance = min(max(chance, 0.01), 0.99)  # a clue that never fails would deserve infinite weight
+    return log((1 - chance) / chance)
+
+
+def _pair(point: Tensor) -> str:
+    return f"({point[0]:.3f}, {point[1]:.3f})"
+
+
+def _list(values: Iterable[float], style: str = "g") -> str:
+    return " and ".join(format(float(value), style) for value in values)

@@ -1,0 +1,100 @@
+"""The exact world of two weights: closed forms against samples, autograd and what is known about its solutions."""
+
+from math import log
+
+import pytest
+import torch
+from torch import Tensor
+from worlds import two_bit as sampled
+
+from invtutor import two_bit
+from invtutor.algorithms.meta_irm import deviation
+
+RATES = (0.1, 0.2)
+GRID = torch.tensor([[0.0, 0.0], [1.1, 1.73], [-0.5, 2.0], [3.0, -1.0]], dtype=torch.double)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_risk_and_accuracy_are_those_of_samples_that_were_counted_out(rate: float) -> None:
+    environment = sampled(rate, dtype=torch.double)
+    for weights in GRID:
+        logits = environment.inputs @ weights
+        signs = 2 * environment.labels - 1
+        assert two_bit.risk(weights, rate) == pytest.approx(
+            torch.nn.functional.softplus(-signs * logits).mean().item(), abs=1e-12
+        )
+        right = (signs * logits > 0).double() + 0.5 * (logits == 0)
+        assert two_bit.accuracy(weights, rate) == pytest.approx(right.mean().item())
+
+
+def test_known_values() -> None:
+    shape = torch.tensor([log(3), 0.0], dtype=torch.double)
+    for rate in (0.0, 0.1, 0.9):
+        assert two_bit.risk(shape, rate) == pytest.approx(0.56234, abs=1e-5)
+        assert two_bit.accuracy(shape, rate) == pytest.approx(0.75)
+    pooled = torch.tensor([log(3), log(0.85 / 0.15)], dtype=torch.double)
+    assert two_bit.risks(pooled, (0.1, 0.2, 0.9)) == pytest.approx([0.286, 0.423, 1.381], abs=1e-3)
+
+
+def test_the_gradient_is_that_of_the_risk() -> None:
+    weights = GRID.clone().requires_grad_()
+    (slopes,) = torch.autograd.grad(two_bit.risk(weights, 0.2, 0.1).sum(), weights)
+    assert torch.allclose(two_bit.gradient(GRID, 0.2, 0.1), slopes)
+    assert torch.autograd.gradcheck(lambda w: two_bit.gradient(w, 0.2), weights)
+
+
+def test_everything_takes_a_grid_at_once() -> None:
+    alphas = torch.tensor([0.0, 1.0, 2.0, 5.0], dtype=torch.double)
+    together = two_bit.meta_losses(GRID, (0.1, 0.2, 0.3), alphas)
+    assert together.shape == (6, 4)
+    for i, (weights, alpha) in enumerate(zip(GRID, alphas.tolist(), strict=True)):
+        alone = two_bit.meta_losses(weights, (0.1, 0.2, 0.3), alpha)
+        assert torch.allclose(together[:, i], alone)
+
+
+def test_meta_losses_are_risks_after_a_step() -> None:
+    weights = GRID[1]
+    steps = [weights - 2 * two_bit.gradient(weights, rate) for rate in RATES]
+    assert torch.equal(two_bit.adapted(weights, 0.1, 2), steps[0])
+    across = torch.stack([two_bit.risk(steps[0], 0.2), two_bit.risk(steps[1], 0.1)])
+    assert torch.equal(two_bit.meta_losses(weights, RATES, 2), across)
+    within = torch.stack([two_bit.risk(steps[0], 0.1), two_bit.risk(steps[1], 0.2)])
+    assert torch.equal(two_bit.meta_losses(weights, RATES, 2, same_environment=True), within)
+    assert torch.equal(two_bit.meta_losses(weights, RATES, 0), two_bit.risks(weights, RATES[::-1]))
+
+
+def test_minimize_finds_erm() -> None:
+    start = torch.zeros(3, 2, dtype=torch.double)
+    found = two_bit.minimize(lambda w: two_bit.risks(w, RATES).mean(0), start)
+    assert torch.allclose(found, torch.tensor([log(3), log(0.85 / 0.15)], dtype=torch.double), atol=1e-4)
+    assert not start.any() and not found.requires_grad
+
+
+# Solved independently (Nelder-Mead) for the sum over both pairs and the sample deviation: against the mean and the
+# population deviation, its λ counts √½ as much.
+TABLE = {
+    (0.01, 0.0): (1.10, 1.73),
+    (0.01, 0.5): (1.10, 1.60),
+    (0.01, 1.0): (1.10, 1.48),
+    (0.01, 10.0): (1.10, 0.00),
+    (0.1, 1.0): (1.10, 1.47),
+    (0.1, 10.0): (1.08, 0.00),
+    (1.0, 0.0): (1.11, 1.73),
+    (1.0, 0.5): (1.12, 1.56),
+    (1.0, 1.0): (1.13, 1.41),
+    (1.0, 10.0): (0.93, -0.06),
+    (5.0, 1.0): (1.64, 0.55),
+    (5.0, 10.0): (2.25, -0.79),
+}
+
+
+def test_minimize_solves_a_grid_of_meta_irm() -> None:
+    settings = torch.tensor(list(TABLE), dtype=torch.double)
+    alpha, weight = settings[:, 0], settings[:, 1] * 0.5**0.5
+
+    def objective(weights: Tensor) -> Tensor:
+        losses = two_bit.meta_losses(weights, RATES, alpha)
+        return losses.mean(0) + weight * deviation(losses)
+
+    found = two_bit.minimize(objective, torch.zeros(len(settings), 2, dtype=torch.double))
+    assert found == pytest.approx(torch.tensor(list(TABLE.values()), dtype=torch.double), abs=0.02)
