@@ -112,7 +112,7 @@ def test_wrong_arguments_are_named() -> None:
 
 def test_nothing_jumps_and_controls_can_be_seen_and_named() -> None:
     panel = flip_panel()
-    assert panel.image.layout.width == "900px" and panel.image.layout.height == "500px"
+    assert (panel.image.width, panel.image.height) == ("900", "500")
     sizes = set()
     for rate in (0.0, 0.5, 1.0):
         panel.set(flip_rate=rate)

@@ -28,8 +28,12 @@ ERRORS = """() => jupyterapp.shell.currentWidget.content.widgets
     .filter(output => output.output_type === 'error').map(output => output.ename + ': ' + output.evalue)"""
 PANEL = ".jp-OutputArea-output:has(.jupyter-widgets)"
 CONTROL = ":is(.noUi-handle, button, select, input, textarea)"
-KEYS = {".noUi-handle": ("ArrowRight", "ArrowLeft"), "select": ("ArrowDown", "ArrowUp"), "button": ("Enter",)}
-KEYS |= {"input[type=checkbox]": ("Space",)}
+KEYS = {  # there and back; JupyterLab takes arrow keys for itself, but not from a menu that is open
+    ".noUi-handle": ("ArrowRight", "ArrowLeft"),
+    "select": ("Space ArrowDown Enter", "Space ArrowUp Enter"),
+    "input[type=checkbox]": ("Space",),
+    "button": ("Enter",),
+}
 # What a panel shows: the bytes of its pictures (a picture's address changes with every frame, even with an equal one),
 # and its words, those of its controls left out.
 SHOWN = """async panel => {
@@ -141,7 +145,7 @@ def operate(panel: Any, control: Any) -> None:
     assert label, f"no label can be seen on {control.evaluate('it => it.outerHTML')}"
     if not back:
         words = panel.inner_text()
-        control.press(there)
+        press(control, there)
         if label == "Pause":
             wait(lambda: rests(panel), "what was paused goes on")
         else:
@@ -150,17 +154,24 @@ def operate(panel: Any, control: Any) -> None:
     needed = 1 if panel.locator("button").count() else 2
     for _ in range(STEPS):
         state = control.evaluate(STATE)
-        control.press(there)
+        press(control, there)
         if control.evaluate(STATE) == state:  # it stood at its end
             there, *back = *back, there
-            control.press(there)
+            press(control, there)
         if label in LATER:
             return
         wait(lambda: changes(panel, before) > 0, f"{label!r} changes nothing")
         if wait(lambda: changes(panel, before) >= needed, patience=10):  # the words come first
-            assert panel.bounding_box()["height"] == height, f"{label!r} makes the page jump"
+            assert abs(panel.bounding_box()["height"] - height) < 1, f"{label!r} makes the page jump"
             return
     raise AssertionError(f"{label!r} changes the numbers or the picture, not both")
+
+
+def press(control: Any, keys: str) -> None:
+    control.focus()
+    for key in keys.split():
+        control.page.keyboard.press(key)
+        control.page.wait_for_timeout(100)
 
 
 def changes(panel: Any, before: dict[str, str]) -> int:
