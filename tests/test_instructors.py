@@ -1,0 +1,102 @@
+"""The instructors' page says nothing that is not so: lessons, minutes, links, commands, presets."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from test_lessons import write_lesson
+
+from invtutor import cli, lessons
+from invtutor.cli import main
+from invtutor.lessons import find, nbgitpuller_link
+
+PAGE = lessons.folder() / "instructors.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+PLANS = {name: int(n) * 60 for name, n in {"One hour": "1", "Three hours": "3", "Six hours": "6"}.items()}
+
+
+def test_it_is_a_page_and_not_a_book() -> None:
+    assert 900 <= len(re.sub(r"[|*#`$-]", " ", TEXT).split()) <= 1800
+
+
+@pytest.mark.parametrize("lesson", lessons._paths(), ids=lambda path: path.stem)
+def test_every_lesson_is_named_and_has_its_answers(lesson: Path) -> None:
+    number = lesson.stem[:2]
+    assert re.search(rf"\b{number} [A-Za-z]", TEXT)
+    answers = TEXT.partition("## Answers")[2].partition("\n## ")[0]
+    assert re.search(rf"^\*\*[^*]*\b{number}\b", answers, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("plan", "minutes"), PLANS.items())
+def test_the_minutes_of_a_plan_add_up(plan: str, minutes: int) -> None:
+    table = re.search(rf"^### {plan}.*?(?=^##)", TEXT, re.MULTILINE | re.DOTALL)
+    assert table
+    assert sum(map(int, re.findall(r"^\| (\d+) \|", table[0], re.MULTILINE))) == minutes
+
+
+def test_links_sections_and_exercises_exist() -> None:
+    links = [target for target in re.findall(r"\]\(([^)]+)\)", TEXT) if "://" not in target]
+    assert links and not [target for target in links if not (PAGE.parent / target).is_file()]
+    texts = {path.stem[:2]: path.read_text(encoding="utf-8") for path in lessons._paths()}
+    for number, section in re.findall(r"\b(0\d) §(\d+)", TEXT):
+        assert number not in texts or f'"## {section}. ' in texts[number], (number, section)
+    for exercise in re.findall(r"exercise (\d\.\d)", TEXT):
+        assert f"Exercise {exercise}" in texts[f"0{exercise[0]}"]
+
+
+def test_commands_are_those_of_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = re.findall(r"(?:^|`)(invtutor [^`\n]+)", TEXT, re.MULTILINE)
+    assert {call.split()[1] for call in calls} >= {"doctor", "run", "link", "lab", "course"}
+    for call in calls:
+        cli._parser().parse_args(shlex.split(call)[1:])  # leaves with SystemExit where it knows a word not
+
+
+def test_presets_and_code_of_the_live_panel() -> None:
+    from invtutor.live import PRESETS
+
+    shown = re.search(r"Its presets are.*?(?=\n- )", TEXT, re.DOTALL)
+    assert shown
+    named = set(re.findall(r"\*([^*]+)\*", shown[0]))
+    assert named and named <= set(PRESETS)
+    everywhere = re.findall(r"live panel: ((?:\*[^*|]+\*(?:, then )?)+)", TEXT)
+    assert everywhere and {name for each in everywhere for name in re.findall(r"\*([^*]+)\*", each)} <= set(PRESETS)
+    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    exec("\n".join(line.strip() for line in code.splitlines() if "import" in line), {})
+
+
+# ------------------------------------------------------------------------------------------------- nbgitpuller
+
+
+def test_nbgitpuller_link(tmp_path: Path) -> None:
+    lesson = find(write_lesson(tmp_path, "03_irmv1"))
+    expected = (
+        "https://hub.example.org:8000/team/hub/user-redirect/git-pull?repo=https%3A%2F%2Fgithub.com%2Fme%2Finv.tutor"
+        "&branch=term%2F2&urlpath=lab%2Ftree%2Finv.tutor%2Fnotebooks%2F03_irmv1.ipynb"
+    )
+    for hub in ("https://hub.example.org:8000/team", "https://hub.example.org:8000/team/"):
+        assert nbgitpuller_link(hub, "me/inv.tutor", "term/2", lesson) == expected
+    for hub in (
+        "",
+        "hub.example.org",
+        "ftp://hub",
+        "https://",
+        "https://hub/?a=b",
+        "https://hub/#a",
+        "https://a b",
+        "x",
+    ):
+        with pytest.raises(ValueError, match=r"Parameter `hub` should be a hub's address such as https://hub"):
+            nbgitpuller_link(hub, "me/it", "main", lesson)
+    for repo, branch in (("me", "main"), ("me/it", ""), ("me/it", "a b")):
+        with pytest.raises(ValueError, match=r"Parameter `re(po|f)` should be"):
+            nbgitpuller_link("https://hub", repo, branch, lesson)
+
+
+def test_link_to_a_hub(capsys: pytest.CaptureFixture[str]) -> None:
+    call = ["link", "me/invtutor", "--ref", "main", "--lesson", "03", "--nbgitpuller"]
+    assert main([*call, "https://hub.example.org"]) == 0
+    (url,) = capsys.readouterr().out.splitlines()
+    assert url.startswith("https://hub.example.org/hub/user-redirect/git-pull?repo=") and "03_irmv1.ipynb" in url
+    assert main([*call, ""]) == 2
+    assert capsys.readouterr().err.startswith("invtutor: error: Parameter `hub` should be")
