@@ -50,6 +50,9 @@ _PER_METHOD: dict[tuple[str, str], dict[str, Any]] = {
     ("quick", "oracle"): {"steps": 200, "anneal": 0, "decay": "cosine", "l2": 4e-4},
     ("quick", "irmv1"): {"steps": 400, "anneal": 150, "decay": "cosine", "l2": 7e-4},
     ("quick", "mmrex"): {"decay": "cosine"},  # its penalty never fades, so that the last steps must
+    # Batches large enough for signs that are no coin tosses, and an L2 term that takes away what no longer moves.
+    ("quick", "and_mask"): {"batch_size": 5000, "steps": 180, "anneal": 120, "decay": "cosine", "l2": 1e-2},
+    ("quick", "sand_mask"): {"batch_size": 5000, "steps": 180, "anneal": 120, "decay": "cosine", "l2": 1e-2},
     ("paper", "erm"): {"width": 256, "anneal": 0},
     ("paper", "oracle"): {
         "width": 83,

@@ -10,7 +10,9 @@ from matplotlib.figure import Figure
 
 from invtutor.figures.base import COLORS, NORMAL, Screen, new_figure, png
 from invtutor.figures.gallery import INKS, SIDE, digits, recolor
+from invtutor.figures.gradients import along_threshold, bowls, pixel_maps, survivors
 from invtutor.figures.lines import accuracy_curves, along_penalty, histories, move_cursor
+from invtutor.figures.planes import arrow, path, place, plane, regions
 
 __all__ = [
     "COLORS",
@@ -23,10 +25,19 @@ __all__ = [
     "Screen",
     "accuracy_curves",
     "along_penalty",
+    "along_threshold",
+    "arrow",
+    "bowls",
     "digits",
     "histories",
     "move_cursor",
     "new_figure",
+    "path",
+    "pixel_maps",
+    "place",
+    "plane",
     "png",
     "recolor",
+    "regions",
+    "survivors",
 ]

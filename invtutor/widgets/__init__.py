@@ -4,8 +4,10 @@ Callbacks may come from another thread than the notebook's cells (JupyterLab ser
 a panel owns one object `Figure`, draws under a lock and shows PNG bytes; no pyplot, no Output widget, no thread.
 """
 
+from invtutor.widgets.bowls import bowls_panel, threshold_panel
 from invtutor.widgets.live import Live, live
 from invtutor.widgets.panel import Panel
 from invtutor.widgets.sliders import flip_rate_panel, penalty_panel
+from invtutor.widgets.stepper import Stepper
 
-__all__ = ["Live", "Panel", "flip_rate_panel", "live", "penalty_panel"]
+__all__ = ["Live", "Panel", "Stepper", "bowls_panel", "flip_rate_panel", "live", "penalty_panel", "threshold_panel"]

@@ -1,0 +1,134 @@
+"""Panels about rules for gradients: two bowls whose shape follows sliders, and thresholds that were run before."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import ipywidgets
+import torch
+
+from invtutor import figures
+from invtutor.consistency import RULES, exchange_rate, follow, signs_needed, two_bowls
+from invtutor.figures import Figure
+from invtutor.history import History
+from invtutor.widgets.panel import Panel
+
+__all__ = ["bowls_panel", "threshold_panel"]
+
+START = (-1.0, 0.4)
+RATE, STEPS = 0.08, 250  # small enough for the steepest bowl
+
+
+def bowls_panel(*, curvature: float = 4.0, angle: float = 0.0) -> Panel:
+    """Sliders over the curvature of bowl A and the angle of bowl B (`consistency.two_bowls`): the paths that three
+    rules take from one start, and where each ends."""
+
+    def draw(figure: Figure, curvature: float, angle: float) -> str:
+        fresh = not figure.axes
+        ax = figure.subplots() if fresh else figure.axes[0]
+        ax.clear()
+        bowls = two_bowls(curvature, angle)
+        start = torch.tensor(START, dtype=torch.double)
+        paths = {
+            name: follow(
+                lambda theta: torch.stack([bowl.gradient(theta) for bowl in bowls]),
+                start,
+                rule,
+                rate=RATE,
+                steps=STEPS,
+            )
+            for name, rule in RULES.items()
+        }
+        figures.bowls({"A": bowls[0].loss, "B": bowls[1].loss}, paths, ax=ax)
+        for name, bowl, color in zip("AB", bowls, figures.COLORS, strict=False):
+            figures.place(ax, bowl.minimum, name, color=color, marker="+", markersize=12)
+        ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+        if fresh:  # keep the layout: to find it takes longer than to draw
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
+        spoken = []
+        for name, path in paths.items():
+            end = path[-1]
+            losses = ", ".join(f"{e} {bowl.loss(end):.2f}" for e, bowl in zip("AB", bowls, strict=True))
+            spoken.append(f"{name} at ({end[0] + 0.0:.2f}, {end[1] + 0.0:.2f}), losses {losses}")
+        return (
+            f"<b>Curvature {curvature:g}, angle {angle:g}°</b>. After {STEPS} steps from {START}: {'; '.join(spoken)}."
+            f"<br>If both minima were one, a move that costs one bowl ε could cost the other "
+            f"{exchange_rate(*bowls):.1f} ε."
+        )
+
+    style = {"style": {"description_width": "initial"}, "continuous_update": True}
+    sliders = {
+        "curvature": ipywidgets.FloatSlider(
+            value=curvature,
+            min=1.0,
+            max=15.0,
+            step=0.5,
+            description="Curvature of A",
+            tooltip="How steep bowl A is along θ₂; bowl B has 1. Arrow keys move it.",
+            **style,
+        ),
+        "angle": ipywidgets.FloatSlider(
+            value=angle,
+            min=-45.0,
+            max=45.0,
+            step=5.0,
+            description="Angle of B, degrees",
+            tooltip="By how much bowl B's axes are turned from those of θ. Arrow keys move it.",
+            **style,
+        ),
+    }
+    return Panel(sliders, draw, width=760, height=470)
+
+
+class Outcome(Protocol):
+    """What a threshold's run must have: `train` and `test` in its history are accuracies."""
+
+    @property
+    def history(self) -> History: ...
+
+
+def threshold_panel(
+    outcomes: Mapping[float, Sequence[Outcome]], environments: int, *, value: float | None = None, chance: float = 0.5
+) -> Panel:
+    """A slider over the thresholds τ that were run: train and test accuracy along τ, and over the steps of the
+    first run at the chosen one. Nothing is trained here.
+
+    outcomes: for each τ one run per seed. environments: how many vote. value: where the slider starts; None is the
+    largest. Raises ValueError where there are no runs, and for an unknown value.
+    """
+    thresholds = sorted(outcomes)
+    if not thresholds or not all(outcomes.values()):
+        raise ValueError("Parameter `outcomes` should have at least one threshold, and runs for each. Found none.")
+    start = thresholds[-1] if value is None else value
+    if start not in outcomes:
+        known = ", ".join(f"{threshold:g}" for threshold in thresholds)
+        raise ValueError(f"Parameter `value` should be one of {known}. Found {value!r}.")
+
+    def last(threshold: float, name: str) -> float:
+        runs = outcomes[threshold]
+        return sum(run.history.last[name] for run in runs) / len(runs)
+
+    def draw(figure: Figure, threshold: float) -> str:
+        figure.clear()
+        along, over = figure.subplots(1, 2)
+        columns = {name: [last(tau, name) for tau in thresholds] for name in ("train", "test")}
+        figures.along_threshold(thresholds, columns, at=threshold, chance=chance, ax=along)
+        figures.histories({"": outcomes[threshold][0].history}, ["train", "test"], ylabel="accuracy", ax=over)
+        over.axhline(chance, color="gray", linewidth=1.2, linestyle=":", zorder=1)
+        over.set(ylim=(0, 1.12), title=f"training at τ = {threshold:g}")
+        count = len(outcomes[threshold])
+        return (
+            f"<b>τ = {threshold:g}</b>: {signs_needed(environments, threshold)} of {environments} signs must be alike. "
+            f"Accuracy in training {last(threshold, 'train'):.1%}, in the test {last(threshold, 'test'):.1%} "
+            f"({count} seed{'s' * (count > 1)})."
+        )
+
+    slider = ipywidgets.SelectionSlider(
+        options=[(f"{threshold:g}", threshold) for threshold in thresholds],
+        value=start,
+        description="Threshold τ",
+        tooltip="One of the thresholds that were run. Arrow keys move it.",
+        continuous_update=True,
+        style={"description_width": "initial"},
+    )
+    return Panel({"threshold": slider}, draw, height=380)

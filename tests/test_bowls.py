@@ -1,0 +1,141 @@
+"""The panels of lesson 06 and their drawings: a value is set, and the picture's bytes and the text must follow."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+
+from invtutor import figures
+from invtutor.consistency import two_bowls
+from invtutor.history import History
+from invtutor.widgets import bowls_panel, threshold_panel
+
+
+def outcome(threshold: float, seed: int = 0) -> Any:
+    """A run whose accuracies grow with the steps, the test's with the threshold too."""
+    records = [
+        {"step": step, "train": 0.5 + step / 200, "test": 0.5 + threshold * step / 250 + seed / 100}
+        for step in (0, 50, 100)
+    ]
+    return SimpleNamespace(history=History(records))
+
+
+def outcomes(seeds: int = 1) -> dict[float, list[Any]]:
+    return {threshold: [outcome(threshold, seed) for seed in range(seeds)] for threshold in (0.0, 0.5, 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "values"),
+    [
+        (bowls_panel, "curvature", (2.0, 9.0)),
+        (bowls_panel, "angle", (-20.0, 30.0)),
+        (lambda: threshold_panel(outcomes(), 16), "threshold", (0.0, 0.5)),
+    ],
+    ids=["curvature", "angle", "threshold"],
+)
+def test_picture_and_text_follow_the_value_and_come_back(make: Any, name: str, values: tuple[float, float]) -> None:
+    panel = make()
+    seen = []
+    for value in (*values, values[0]):
+        panel.controls[name].value = value  # as the browser does
+        assert panel.error is None
+        assert bytes(panel.image.value).startswith(b"\x89PNG")
+        seen.append((panel.image.value, panel.text))
+    assert seen[0] == seen[2]
+    assert seen[0][0] != seen[1][0] and seen[0][1] != seen[1][1]
+
+
+def test_the_bowls_panel_says_where_each_rule_ends() -> None:
+    panel = bowls_panel(curvature=4.0)
+    for words in ("arithmetic mean at (1.00, 0.60)", "AND-mask at (1.00, 0.40)", "geometric mean at (1.00, 0.40)"):
+        assert words in panel.text
+    assert "losses A 0.32, B 1.28" in panel.text, "½ · 4 · .4² and ½ · 1.6²"
+    assert "the other 4.0 ε" in panel.text
+    panel.set(curvature=9.0)
+    assert "arithmetic mean at (1.00, 0.80)" in panel.text and "AND-mask at (1.00, 0.40)" in panel.text
+    panel.set(angle=30.0)
+    assert "arithmetic mean at (1.00" not in panel.text and "geometric mean at (1.00, 0.40)" in panel.text
+
+
+@pytest.mark.parametrize("curvature", [1.0, 15.0])
+@pytest.mark.parametrize("angle", [-45.0, 45.0])
+def test_paths_stay_in_the_picture_at_the_sliders_ends(curvature: float, angle: float) -> None:
+    panel = bowls_panel(curvature=curvature, angle=angle)
+    (ax,) = panel.picture().axes
+    for line in ax.lines:
+        if line.get_gid() in ("path", "place"):
+            x, y = np.asarray(line.get_xdata(), dtype=float), np.asarray(line.get_ydata(), dtype=float)
+            assert (ax.get_xlim()[0] < x).all() and (x < ax.get_xlim()[1]).all()
+            assert (ax.get_ylim()[0] < y).all() and (y < ax.get_ylim()[1]).all()
+
+
+def test_the_threshold_panel_counts_signs_and_averages_seeds() -> None:
+    panel = threshold_panel(outcomes(seeds=3), 16)
+    assert panel.text.startswith("τ = 1: 16 of 16 signs must be alike.")
+    assert "in training 100.0%, in the test 91.0% (3 seeds)" in panel.text
+    panel.set(threshold=0.5)
+    assert panel.text.startswith("τ = 0.5: 12 of 16") and "in the test 71.0%" in panel.text
+    assert threshold_panel(outcomes(), 16, value=0.0).text.endswith("in the test 50.0% (1 seed).")
+
+
+def test_wrong_arguments_are_named() -> None:
+    with pytest.raises(ValueError, match=r"Parameter `value` should be one of 0, 0\.5, 1\. Found 0\.7"):
+        threshold_panel(outcomes(), 16, value=0.7)
+    for wrong in ({}, outcomes() | {0.2: []}):
+        with pytest.raises(ValueError, match="Parameter `outcomes`"):
+            threshold_panel(wrong, 16)
+    with pytest.raises(ValueError, match="Parameter `columns`"):
+        figures.along_threshold([0.0, 1.0], {"train": [1.0]})
+    with pytest.raises(ValueError, match="Parameter `shares`"):
+        figures.survivors([2, 4], {"mean": [1.0]})
+    with pytest.raises(ValueError, match="Parameter `maps`"):
+        figures.pixel_maps({"a": {"x": torch.zeros(2, 2)}, "b": {"y": torch.zeros(2, 2)}})
+
+
+def test_nothing_jumps_and_controls_can_be_named() -> None:
+    for panel, name, values in (
+        (bowls_panel(), "angle", (-45.0, 45.0)),
+        (threshold_panel(outcomes(), 16), "threshold", (0.0, 1.0)),
+    ):
+        sizes = set()
+        for value in values:
+            panel.set(**{name: value})
+            sizes.add(bytes(panel.image.value)[16:24])  # width and height in the PNG's header
+        assert len(sizes) == 1
+        assert all(c.description and c.tooltip and c.continuous_update for c in panel.controls.values())
+
+
+# Drawings
+
+
+def test_bowls_mark_the_end_of_each_path_and_their_start() -> None:
+    paths = {"one": torch.tensor([[0.0, 0.0], [1.0, 0.5]]), "two": torch.tensor([[0.0, 0.0], [0.5, -1.0]])}
+    ax = figures.bowls({"A": two_bowls(3.0)[0].loss}, paths)
+    marks = [tuple(np.ravel(line.get_data())) for line in ax.lines if line.get_gid() == "place"]
+    assert marks == [(1.0, 0.5), (0.5, -1.0), (0.0, 0.0)]
+    assert ax.get_legend_handles_labels()[1] == ["one", "two"]
+
+
+def test_survivors_leave_gaps_for_zeros() -> None:
+    ax = figures.survivors([2, 4, 8], {"mask": [0.5, 0.1, 1e-3]}, measured={"mask": [0.5, 0.12, 0.0]})
+    line, dots = ax.lines
+    assert line.get_ydata().tolist() == [0.5, 0.1, 1e-3] and dots.get_ydata().tolist() == [0.5, 0.12]
+    assert ax.get_yscale() == "log" and [text.get_text() for text in ax.texts] == ["mask"]
+
+
+def test_pixel_maps_share_one_scale_and_are_named() -> None:
+    maps = {row: {column: torch.rand(14, 14) for column in "xyz"} for row in ("first", "second")}
+    figure = figures.pixel_maps(maps, low=0.2, high=0.9, label="share")
+    *grid, bar = figure.axes
+    assert [ax.get_title() for ax in grid] == ["x", "y", "z", "", "", ""]
+    assert [ax.get_ylabel() for ax in grid] == ["first", "", "", "second", "", ""] and bar.get_ylabel() == "share"
+    assert {ax.images[0].get_clim() for ax in grid} == {(0.2, 0.9)}
+    assert np.allclose(grid[4].images[0].get_array(), maps["second"]["y"])
+
+
+def test_no_figure_stays_open() -> None:
+    bowls_panel()
+    assert not matplotlib._pylab_helpers.Gcf.get_all_fig_managers()  # type: ignore[attr-defined]
