@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 # Where each name lives. They are fetched when asked for: `invtutor --help` need not wait for torch, and
 # `invtutor doctor` can report a torch that does not load.
 _HOMES = {
-    "algorithms": ("ERM", "Algorithm", "AndMask", "GroupDRO", "IRMv1", "MMREx", "MetaIRM", "SandMask", "VREx"),
+    "algorithms": ("ERM", "MAPLE", "Algorithm", "AndMask", "GroupDRO", "IRMv1", "MMREx", "MetaIRM", "SandMask", "VREx"),
     "digits": ("Digits", "load_digits"),
     "environments": ("Environment", "World", "colored_mnist"),
     "history": ("History", "Spread", "spread"),

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from invtutor.digits import Digits, load_digits
 
-__all__ = ["Bayes", "Canvas", "Environment", "World", "clean_labels", "colored_mnist"]
+__all__ = ["Bayes", "Canvas", "Environment", "World", "clean_labels", "colored_mnist", "pool", "split"]
 
 POOL, HELD_OUT = 50_000, 10_000  # of the 60,000 training digits: those to train on, and the tail for validation
 PATCH = 3  # side of the square that the optional second spurious feature puts into an upper corner
@@ -86,6 +86,27 @@ class Environment:
         if self.patches is not None:
             ink[:, :, :PATCH, :PATCH] = ink[:, :, :PATCH, -PATCH:] = 0.0  # few digits reach into them (4 %)
         return replace(self, inputs=ink.expand_as(self.inputs), patches=None)
+
+
+def pool(environments: Sequence[Environment], name: str = "pooled") -> Environment:
+    """All samples of some environments as one, in their order; its flip rate is that of the mixture.
+
+    Tensors that one of them has not are None.
+    """
+    tensors: dict[str, Any] = {}
+    for part in ("inputs", "labels", "colors", "digits", "patches"):
+        values = [getattr(environment, part) for environment in environments]
+        tensors[part] = None if any(value is None for value in values) else torch.cat(values)
+    sizes = [len(environment) for environment in environments]
+    rate = sum(size * e.flip_rate for size, e in zip(sizes, environments, strict=True)) / sum(sizes)
+    return Environment(name, flip_rate=rate, **tensors)
+
+
+def split(environment: Environment, share: float, generator: torch.Generator) -> tuple[Environment, Environment]:
+    """Two environments that share out the samples at random: the rest, and a `share` in (0, 1) that is held out."""
+    order = torch.randperm(len(environment), generator=generator).to(environment.labels.device)
+    cut = round(share * len(environment))
+    return environment.subset(order[cut:]), environment.subset(order[:cut])
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ GLOSSARY = {
     "risk": "mean over training environments of the cross-entropy, in nats, on the step's batch",
     "meta risk": "meta-IRM: mean risk of the adapted parameters on the other environments of the step's batch, in nats",
     "kept": "AND-mask and its kin: share of the gradient that the mask lets pass, averaged over parameter tensors",
+    "selected": "MAPLE: share of its training samples that the step's mask keeps",
     "penalty": "the method's penalty on the step's batch, before its weight",
     "penalty_weight": "the penalty's weight λ or β at this step",
     "learning_rate": "the optimizer's learning rate at this step",

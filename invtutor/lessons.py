@@ -149,6 +149,7 @@ def _limits() -> dict[str, tuple[Callable[[Any], object], str]]:
         "flip_rates": (lambda value: len(value) >= 2, "a list of at least two chances, one per environment"),
         "flip_rate": share,
         "threshold": share,
+        "budget": (lambda value: 0 < value <= 1, "in (0, 1]"),
         "deviation_weight": (lambda value: value >= 0, "at least 0"),
         "seeds": (lambda value: 1 <= value <= 100, "in [1, 100]"),
     }

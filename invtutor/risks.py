@@ -13,11 +13,14 @@ __all__ = ["accuracy", "accuracy_curve", "corner_accuracies", "correct", "risk",
 Predictor = Callable[[Tensor], Tensor]
 
 
-def risk(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy in nats, a scalar. logits: (n, 1) for two classes, else (n, classes); labels: (n,)."""
+def risk(logits: Tensor, labels: Tensor, *, reduction: str = "mean") -> Tensor:
+    """Mean cross-entropy in nats, a scalar; with reduction "none" that of each sample, (n,).
+
+    logits: (n, 1) for two classes, else (n, classes); labels: (n,).
+    """
     if logits.shape[1] == 1:
-        return F.binary_cross_entropy_with_logits(logits[:, 0], labels.to(logits.dtype))
-    return F.cross_entropy(logits, labels)
+        return F.binary_cross_entropy_with_logits(logits[:, 0], labels.to(logits.dtype), reduction=reduction)
+    return F.cross_entropy(logits, labels, reduction=reduction)
 
 
 def correct(logits: Tensor, labels: Tensor) -> Tensor:

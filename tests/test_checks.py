@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from invtutor import checks
+from invtutor.algorithms import maple
 
 RIGHT: dict[str, Callable[..., Any]] = {
     "check_accuracy": lambda logits, labels: ((logits[:, 0] > 0) == labels.bool()).float().mean().item(),
@@ -26,7 +27,23 @@ RIGHT: dict[str, Callable[..., Any]] = {
         (g.sign().sum(0) / len(g)).trunc() * torch.exp2(torch.log2(g.abs()).sum(0) / len(g))
     ),
     "check_signs_needed": lambda d, tau: min(k for k in range(d + 1) if (2 * k - d) / d >= tau - 1e-9),
+    "check_inner_step": lambda theta, risk, rate: (
+        theta - rate * torch.autograd.grad(risk(theta), theta, create_graph=True)[0]
+    ),
+    "check_deviation": lambda losses: (losses - losses.mean()).square().mean().add(1e-12).sqrt(),
+    "check_orders": lambda theta, rate, a, u, b, v: (
+        b * (theta - rate * a * (theta - u) - v),
+        (1 - rate * a) * b * (theta * (1 - rate * a) + rate * a * u - v),
+    ),
+    "check_projection": maple.project,
+    "check_influence": lambda x, y, theta, v, m, rate: -rate * ((x @ theta).sigmoid() - y) * (x @ v) / m.sum(),
+    "check_balancing_budget": lambda rates: 2 * min(sum(rates), len(rates) - sum(rates)) / len(rates),
 }
+
+
+def slope(theta: torch.Tensor, risk: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    return torch.autograd.grad(risk(theta), theta, create_graph=True)[0]
+
 
 WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("check_accuracy", lambda logits, labels: ((logits > 0) == labels).float().mean(), "(n, 1)"),
@@ -58,6 +75,20 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("check_variance", lambda risks: (risks**2).mean(), "no variance"),
     ("check_maximum_excess", lambda risks, beta: risks.mean() + beta * risks.max(), "worst case"),
     ("check_maximum_excess", lambda risks, beta: risks.max(), "β = 0"),
+    ("check_inner_step", lambda t, risk, rate: t + rate * slope(t, risk), "goes up"),
+    ("check_inner_step", lambda t, risk, rate: t - slope(t, risk), "times inner_rate"),
+    ("check_inner_step", lambda t, risk, rate: (t - rate * slope(t, risk)).detach(), "lost its graph"),
+    ("check_inner_step", lambda t, risk, rate: t - rate * slope(t, risk).detach(), "create_graph"),
+    ("check_inner_step", lambda t, risk, rate: t.data.sub_(rate * slope(t, risk)), "changed theta"),
+    ("check_deviation", lambda losses: losses.std(), "n − 1"),
+    ("check_deviation", lambda losses: losses.var(unbiased=False), "variance"),
+    ("check_deviation", lambda losses: (losses - losses.mean()).square().mean().sqrt(), "NaN"),
+    ("check_deviation", lambda losses: losses.max() - losses.min(), "it is"),
+    ("check_deviation", lambda losses: losses.detach().std(unbiased=False), "differentiable"),
+    ("check_orders", lambda theta, rate, a, u, b, v: (b * (theta - v),) * 2, "judges θ′"),
+    ("check_orders", lambda theta, rate, a, u, b, v: (b * (theta - rate * a * (theta - u) - v),) * 2, "more factor"),
+    ("check_orders", lambda theta, rate, a, u, b, v: (b * (theta - rate * a * (theta - u) - v), 0.0), "chain rule"),
+    ("check_orders", lambda theta, rate, a, u, b, v: (0.0, 0.0), "is"),
     ("check_and_mask", lambda g, tau: (g.sign().mean(0).abs() > tau) * g.mean(0), "not for >"),
     ("check_and_mask", lambda g, tau: (g.sign().mean(0) >= tau) * g.mean(0), ".abs()"),
     ("check_and_mask", lambda g, tau: (g.sign().mean(0).abs() >= tau) * g.sum(0), "the sum"),
@@ -79,6 +110,32 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("check_signs_needed", lambda d, tau: round(d * tau), "no share"),
     ("check_signs_needed", lambda d, tau: d * (1 + tau) / 2, "round"),
     ("check_signs_needed", lambda d, tau: int(d * (1 + tau) / 2), "are needed"),
+    ("check_projection", lambda s, budget: s.clamp(0, 1) * min(1, budget / s.clamp(0, 1).sum()), "same v"),
+    ("check_projection", lambda s, budget: s * min(1, budget / s.sum()), "Clamp"),
+    ("check_projection", lambda s, budget: s.clamp(0, 1), "budget is 1"),
+    ("check_influence", lambda x, y, t, v, m, rate: rate * ((x @ t).sigmoid() - y) * (x @ v) / m.sum(), "sign"),
+    (
+        "check_influence",
+        lambda x, y, t, v, m, rate: -rate * m * ((x @ t).sigmoid() - y) * (x @ v) / m.sum(),
+        "not kept",
+    ),
+    ("check_influence", lambda x, y, t, v, m, rate: -rate * ((x @ t).sigmoid() - y) * (x @ v), "Divide by Σ m"),
+    ("check_influence", lambda x, y, t, v, m, rate: -rate * ((x @ t).sigmoid() - y) * (x @ v) / len(m), "not by n"),
+    ("check_balancing_budget", lambda rates: sum(rates) / len(rates), "reversed"),
+    ("check_balancing_budget", lambda rates: 2 * sum(rates) / len(rates), "most colors"),
+    ("check_paired_differences", lambda a, b: sum(a.values()) - sum(b.values()), "not one number"),
+    ("check_paired_differences", lambda a, b: [b[s] - a[s] for s in sorted(a.keys() & b.keys())], "The sign"),
+    ("check_paired_differences", lambda a, b: [x - y for x, y in zip(a.values(), b.values(), strict=True)], "by seed"),
+    ("check_paired_differences", lambda a, b: [a[s] - b[s] for s in a if s in b], "order of the seeds"),
+    ("check_paired_differences", lambda a, b: [a[s] - b.get(s, 0) for s in sorted(a)], "no pair"),
+    ("check_training_domains", lambda some: max(some, key=lambda c: c.test), "nobody may choose by"),
+    ("check_training_domains", lambda some: min(some, key=lambda c: sum(c.validation)), "the worst"),
+    ("check_training_domains", lambda some: max(some, key=lambda c: 0.1 * c.corners[0] + 0.9 * c.corners[1]), "oracle"),
+    ("check_training_domains", lambda some: 0, "candidate itself"),
+    ("check_worst_rate", lambda a, f, low, high: (1 - high) * a + high * f, "not always `high`"),
+    ("check_worst_rate", lambda a, f, low, high: min(a, f), "not 0 and 1"),
+    ("check_worst_rate", lambda a, f, low, high: a + (f - a) * (low + high) / 2, "the mean"),
+    ("check_worst_rate", lambda a, f, low, high: max(a + (f - a) * low, a + (f - a) * high), "best rate"),
 ]
 
 

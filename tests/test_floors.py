@@ -12,7 +12,7 @@ import pytest
 import invtutor
 
 ROOT = Path(invtutor.__file__).parent
-PLUMBING = {"algorithms.algorithm", "algorithms.descent"}
+PLUMBING = {"algorithms.algorithm", "algorithms.descent", "algorithms.inner"}
 
 FLOORS = {
     0: {"typefaces", "digits", "networks"},
@@ -21,7 +21,7 @@ FLOORS = {
     3: {"algorithms"},  # the package, with all its methods
     4: {"history", "training", "consistency", "published", "selection"},
     5: {"figures"},
-    6: {"recipes", "checks", "spirals", "memorize", "live"},
+    6: {"recipes", "checks", "reweighting", "spirals", "memorize", "live"},
     7: {"widgets", "lessons", "notebook", "sweeps", "book"},
     8: {"cli"},
 }
@@ -31,15 +31,24 @@ ONLY = {
     "environments": {"digits"},
     "two_bit": set[str](),
     "risks": {"environments"},
-    "algorithms": {"risks", "environments", "algorithms.algorithm", "algorithms.descent"},
+    "algorithms": {"risks", "environments", *PLUMBING},
     "history": set[str](),
     "published": set[str](),
     "selection": {"risks", "environments"},
     "training": {"algorithms.algorithm", "risks", "environments", "history"},
     "consistency": {"algorithms.and_mask"},
     "figures": {"environments", "history"},
+    "reweighting": {
+        "algorithms",
+        "algorithms.algorithm",
+        "algorithms.maple",
+        "digits",
+        "environments",
+        "recipes",
+        "risks",
+    }
+    | {"training"},
     "live": {"digits", "environments", "risks", "algorithms.algorithm", "history", "training", "recipes"},
-    "book": {"lessons", "widgets.frames"},
 }
 PACKAGES = {"figures", "widgets", "checks"}  # whose modules may import each other
 NEVER = {"recipes": {"figures"}, "checks": {"figures"}, "spirals": {"figures"}, "memorize": {"figures"}}

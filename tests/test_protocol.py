@@ -29,9 +29,20 @@ NEUTRAL: dict[str, dict[str, Any]] = {
     "and_mask": {"threshold": 0.0},
     "sand_mask": {"threshold": -1.0, "steepness": 1e30},
     "meta_irm": {"penalty_weight": 0.0, "inner_rate": 0.0},
+    "maple": {},  # it moves no network: that its inner problem at equal weights is ERM's, tests/test_maple.py says
 }
+OF_THE_MODEL = [name for name in ALGORITHMS if name != "maple"]  # whose gradients are those of the model's parameters
 
 every_method = pytest.mark.parametrize("kind", [pytest.param(kind, id=kind.label) for kind in ALGORITHMS.values()])
+
+
+def make(
+    kind: type[Algorithm], environments: Sequence[Environment], **options: Any
+) -> tuple[Algorithm, Sequence[Environment]]:
+    """A method around a network that `options` describe, and the environments that the loop would draw from."""
+    l2 = options.pop("l2", 0.0)
+    algorithm = kind(network(**options), l2=l2)
+    return algorithm, algorithm.prepare(environments)
 
 
 def tensors(environment: Environment) -> list[torch.Tensor]:
@@ -40,6 +51,7 @@ def tensors(environment: Environment) -> list[torch.Tensor]:
 
 
 def train(algorithm: Algorithm, environments: Sequence[Environment], **options: Any) -> list[dict[str, float]]:
+    environments = algorithm.prepare(environments)
     optimizer = torch.optim.Adam(algorithm.parameters(), lr=0.01)
     return fit(algorithm, optimizer, environments, 12, every=1, progress=False, **options).records
 
@@ -48,8 +60,8 @@ def train(algorithm: Algorithm, environments: Sequence[Environment], **options: 
 @pytest.mark.parametrize("outputs", [1, 2])
 @pytest.mark.parametrize("count", [2, 3])
 def test_every_moved_tensor_gets_a_finite_gradient(kind: type[Algorithm], count: int, outputs: int) -> None:
-    algorithm = kind(network(outputs=outputs))
-    metrics = algorithm.backward(training_environments(count))
+    algorithm, environments = make(kind, training_environments(count), outputs=outputs)
+    metrics = algorithm.backward(environments)
     moved = algorithm.parameters()
     assert moved and all(tensor.is_leaf and tensor.requires_grad for tensor in moved)
     for tensor in moved:
@@ -61,18 +73,21 @@ def test_every_moved_tensor_gets_a_finite_gradient(kind: type[Algorithm], count:
 
 @every_method
 def test_backward_accumulates_like_loss_backward(kind: type[Algorithm]) -> None:
-    fresh, used = kind(network(dtype=DOUBLE)), kind(network(dtype=DOUBLE))
+    (fresh, environments), (used, _) = (make(kind, training_environments(dtype=DOUBLE), dtype=DOUBLE) for _ in "ab")
     for tensor in used.parameters():
         tensor.grad = torch.ones_like(tensor)
     for algorithm in (fresh, used):
-        algorithm.backward(training_environments(dtype=DOUBLE))
+        algorithm.backward(environments)
     assert all(torch.allclose(1 + a, b) for a, b in zip(gradients(fresh), gradients(used), strict=True))
 
 
+def test_every_method_says_at_which_setting_it_is_erm() -> None:
+    assert NEUTRAL.keys() == ALGORITHMS.keys()
+
+
 @pytest.mark.parametrize("count", [2, 3])
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", OF_THE_MODEL)
 def test_the_neutral_setting_is_erm(name: str, count: int) -> None:
-    assert name in NEUTRAL, "a new method says at which setting it is ERM"
     environments = training_environments(count, dtype=DOUBLE)
     algorithm, erm = (
         ALGORITHMS[name](network(dtype=DOUBLE), l2=1e-3, **NEUTRAL[name]),
@@ -84,7 +99,7 @@ def test_the_neutral_setting_is_erm(name: str, count: int) -> None:
         assert torch.allclose(ours, expected, rtol=1e-10, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", [name for name in ALGORITHMS if name not in ("erm", "group_dro")])
+@pytest.mark.parametrize("name", [name for name in OF_THE_MODEL if name not in ("erm", "group_dro")])
 def test_the_default_setting_is_not_erm(name: str) -> None:
     algorithm, erm = ALGORITHMS[name](network(dtype=DOUBLE)), ERM(network(dtype=DOUBLE))
     for method in (algorithm, erm):
@@ -95,8 +110,9 @@ def test_the_default_setting_is_not_erm(name: str) -> None:
 
 @every_method
 def test_the_order_of_environments_does_not_matter(kind: type[Algorithm]) -> None:
-    environments = training_environments(3, dtype=DOUBLE)
-    one, other = kind(network(dtype=DOUBLE), l2=1e-3), kind(network(dtype=DOUBLE), l2=1e-3)
+    (one, environments), (other, _) = (
+        make(kind, training_environments(3, dtype=DOUBLE), dtype=DOUBLE, l2=1e-3) for _ in "ab"
+    )
     first, second = one.backward(environments), other.backward([environments[i] for i in (2, 0, 1)])
     assert first == pytest.approx(second)
     for a, b in zip(gradients(one), gradients(other), strict=True):
@@ -147,7 +163,8 @@ def test_every_published_method_can_be_named_in_a_recipe() -> None:
 
 @every_method
 def test_a_method_predicts_logits(kind: type[Algorithm]) -> None:
-    algorithm, environment = kind(network()), training_environments()[0]
+    algorithm, (environment, *_) = make(kind, training_environments())
+    algorithm.backward([environment, environment])
     assert torch.equal(algorithm.predict(environment.inputs), algorithm.model(environment.inputs))
 
 
@@ -169,7 +186,8 @@ def test_a_run_takes_nothing_from_global_randomness(name: str, digits: Digits) -
 def trained(name: str, seed: int) -> Algorithm:
     """A plain Adam loop, with the penalty at weight 1 for the first 150 steps. Wide enough not to get stuck at the
     constant predictor, which the penalties like, too."""
-    algorithm, environments = ALGORITHMS[name](network(seed=seed, width=32)), training_environments()
+    model, environments = network(seed=seed, width=32), training_environments()
+    algorithm = ALGORITHMS[name](model, **IN_TWO_BITS.get(name, {}))
     optimizer = torch.optim.Adam(algorithm.parameters(), lr=0.003)
     anneal = step_at(150, 1.0, 1e3)
     for step in range(500):
@@ -192,6 +210,9 @@ def outcome(algorithm: Algorithm) -> tuple[list[float], list[float]]:
 # In both environments the color agrees with the label more often than not, so that no sign of a gradient tells it from
 # a shape; and the worst environment, p = .2, is still one in which the color is the better clue.
 TAKE_THE_COLOR = ("erm", "group_dro", "and_mask", "sand_mask")
+# Hyper-parameters of the test in two bits, where they are not the defaults. meta-IRM's deviation weighs 1,000 here, and
+# leaves room for a small inner step alone (lesson 05).
+IN_TWO_BITS: dict[str, dict[str, Any]] = {"meta_irm": {"inner_rate": 0.1}}
 
 
 @pytest.mark.parametrize("name", TAKE_THE_COLOR)
@@ -203,7 +224,7 @@ def test_erm_and_its_kin_take_the_color_and_fail(name: str) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("name", [name for name in ALGORITHMS if name not in (*TAKE_THE_COLOR, "meta_irm")])
+@pytest.mark.parametrize("name", [name for name in ALGORITHMS if name not in (*TAKE_THE_COLOR, "maple")])
 def test_invariant_methods_take_the_shape_and_hold(name: str, seed: int) -> None:
     accuracies, (first, second) = outcome(trained(name, seed))
     assert accuracies == pytest.approx([0.75] * 3, abs=0.05)

@@ -6,6 +6,7 @@ from invtutor.algorithms.dann import DANN
 from invtutor.algorithms.erm import ERM
 from invtutor.algorithms.group_dro import GroupDRO
 from invtutor.algorithms.irmv1 import IRMv1
+from invtutor.algorithms.maple import MAPLE
 from invtutor.algorithms.meta_irm import MetaIRM
 from invtutor.algorithms.mmrex import MMREx
 from invtutor.algorithms.sand_mask import SandMask
@@ -14,6 +15,7 @@ from invtutor.algorithms.vrex import VREx
 __all__ = [
     "DANN",
     "ERM",
+    "MAPLE",
     "Algorithm",
     "AndMask",
     "GroupDRO",

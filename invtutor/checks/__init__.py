@@ -13,21 +13,33 @@ from invtutor.checks.ground import (
     check_slope,
     check_variance,
 )
+from invtutor.checks.maple import check_balancing_budget, check_influence, check_projection
+from invtutor.checks.meta_irm import check_deviation, check_inner_step, check_orders
+from invtutor.checks.side_by_side import check_paired_differences, check_training_domains, check_worst_rate
 from invtutor.checks.verdict import Verdict
 
 __all__ = [
     "Verdict",
     "check_accuracy",
     "check_and_mask",
+    "check_balancing_budget",
     "check_best_clue",
     "check_color",
     "check_curve",
+    "check_deviation",
     "check_geometric_mean",
     "check_gray",
+    "check_influence",
+    "check_inner_step",
     "check_maximum_excess",
     "check_objective",
+    "check_orders",
+    "check_paired_differences",
     "check_pooled",
+    "check_projection",
     "check_signs_needed",
     "check_slope",
+    "check_training_domains",
     "check_variance",
+    "check_worst_rate",
 ]

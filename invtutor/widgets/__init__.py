@@ -5,9 +5,21 @@ a panel owns one object `Figure`, draws under a lock and shows PNG bytes; no pyp
 """
 
 from invtutor.widgets.bowls import bowls_panel, threshold_panel
+from invtutor.widgets.budget import budget_panel, stages_panel
 from invtutor.widgets.live import Live, live
 from invtutor.widgets.panel import Panel
 from invtutor.widgets.sliders import flip_rate_panel, penalty_panel
 from invtutor.widgets.stepper import Stepper
 
-__all__ = ["Live", "Panel", "Stepper", "bowls_panel", "flip_rate_panel", "live", "penalty_panel", "threshold_panel"]
+__all__ = [
+    "Live",
+    "Panel",
+    "Stepper",
+    "bowls_panel",
+    "budget_panel",
+    "flip_rate_panel",
+    "live",
+    "penalty_panel",
+    "stages_panel",
+    "threshold_panel",
+]

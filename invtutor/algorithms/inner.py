@@ -1,0 +1,60 @@
+"""An inner problem: train on weighted samples, near to the minimum, and ask how its solution leans on each sample."""
+
+import math
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, jvp
+
+from invtutor.algorithms.descent import Parameters, descend
+from invtutor.environments import Environment
+from invtutor.risks import risk, squared_norm
+
+__all__ = ["settle", "slopes_along"]
+
+
+def settle(
+    model: nn.Module,
+    start: Parameters,
+    samples: Environment,
+    shares: Tensor,
+    size: tuple[int, int],
+    rate: float,
+    l2: float,
+    generator: torch.Generator,
+) -> dict[str, Tensor]:
+    """Train the model in place, near to the minimum of Σ_i shares_i ℓ_i / Σ_i shares_i + l2·‖θ‖²: from `start`, by SGD
+    with momentum .9, its rate decaying to 0 along half a cosine, `size` = (steps, samples a step), drawn in proportion
+    to `shares` (n,) with replacement; then by one plain step at the full rate on all samples that have a share.
+
+    Returns the parameters before that last step. Raises FloatingPointError where no share is above 0.
+    """
+    samples, shares = samples.subset(shares > 0), shares[shares > 0]
+    if not len(shares):
+        raise FloatingPointError("No sample is left to train on. Try a larger budget or a smaller learning rate.")
+    model.load_state_dict(dict(start))
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, weight_decay=2 * l2)
+    draws = torch.multinomial(shares.cpu(), size[0] * size[1], replacement=True, generator=generator)
+    for step, index in enumerate(draws.view(size).to(shares.device)):
+        optimizer.param_groups[0]["lr"] = 0.5 * rate * (1 + math.cos(math.pi * step / size[0]))
+        optimizer.zero_grad()
+        risk(model(samples.inputs[index]), samples.labels[index]).backward()
+        optimizer.step()
+    optimizer.zero_grad()
+    before, theta = {k: v.clone() for k, v in model.state_dict().items()}, dict(model.named_parameters())
+    weighted = shares @ risk(model(samples.inputs), samples.labels, reduction="none") / shares.sum()
+    model.load_state_dict(descend(theta, weighted + l2 * squared_norm(model), rate, first_order=True))
+    return before
+
+
+def slopes_along(model: nn.Module, theta: Parameters, direction: Sequence[Tensor], samples: Environment) -> Tensor:
+    """⟨direction, ∇ℓ_i(θ)⟩ of every sample, (n,), in one pass forwards. direction: a tensor per parameter, in order."""
+
+    def losses(parameters: dict[str, Tensor]) -> Tensor:
+        return risk(functional_call(model, parameters, (samples.inputs,)), samples.labels, reduction="none")
+
+    with warnings.catch_warnings():  # the first jvp of a process makes torch use, and deplore, its own torch.jit.script
+        warnings.simplefilter("ignore", FutureWarning)
+        return jvp(losses, (dict(theta),), (dict(zip(theta, direction, strict=True)),))[1]

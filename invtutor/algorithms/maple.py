@@ -1,0 +1,100 @@
+"""MAPLE (arXiv 2301.09819): search for the weights of the samples, not for those of the network."""
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.autograd import grad
+
+from invtutor.algorithms.algorithm import Algorithm, Metrics
+from invtutor.algorithms.descent import accumulate
+from invtutor.algorithms.inner import settle, slopes_along
+from invtutor.environments import Environment, pool, split
+from invtutor.risks import risks
+
+__all__ = ["MAPLE", "OBJECTIVES", "hypergradient", "project", "shrink"]
+
+OBJECTIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "variance": lambda risks, scale: risks.var(unbiased=False),
+    "worst": lambda risks, scale: risks.max(),
+    "irmv1": lambda risks, scale: torch.cat([grad(r, scale, create_graph=True)[0] for r in risks]).square().mean(),
+}  # Φ, from the risks (environments,) and the dummy scale, (1,), by which all logits were multiplied
+
+
+def project(probabilities: Tensor, budget: float) -> Tensor:
+    """The nearest point with s in [0, 1] and Σ s ≤ budget: clamp(s − v, 0, 1), the least such v ≥ 0 by bisection."""
+    low, high = 0.0, probabilities.max().clamp(min=0).item()
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (low, middle) if (probabilities - middle).clamp(0, 1).sum() <= budget else (middle, high)
+    return (probabilities - high).clamp(0, 1)
+
+
+def shrink(weights: Tensor, radius: float) -> Tensor:
+    """The nearest point with w ≥ 0 and ‖w‖ ≤ radius."""
+    return weights.clamp(min=0) * (radius / weights.clamp(min=0).norm().clamp(min=radius))
+
+
+def hypergradient(slopes: Tensor, others: Tensor, shares: Tensor, rate: float) -> Tensor:
+    """n · ∂Φ/∂m_i = −α · w_i · ⟨∇Φ(θ_T), ∇ℓ_i(θ_{T−1})⟩ / mean(m w), through the last inner step; the mean is constant.
+    slopes: the products, (n,); others: w for ∂Φ/∂m, m for ∂Φ/∂w; shares: m w; rate: α."""
+    return -rate * others * slopes / shares.mean()
+
+
+@dataclass(eq=False)
+class MAPLE(Algorithm):
+    """MAPLE:  min_{w, s} E_m Φ(R^e(θ*)),  θ* = argmin_θ Σ_i m_i w_i ℓ_i(θ) / Σ_i m_i w_i      (Zhou et al. 2023)
+
+    A sample has a weight w and a chance s of being kept, m ~ Bernoulli(s). `backward` trains on what is kept and asks
+    how Φ, of held-out risks, would change if a sample counted more. What predicts is θ*. The optimizer's steps are
+    projected: w ≥ 0, ‖w‖ ≤ √n; s in [0, 1], Σ s ≤ K (budget, as a share of n).
+    Differences from the authors' code: 1. validation is held out, not the training data again; 2. nothing is selected
+    on the test; 3. minibatches until the last inner step; 4. ∂m/∂s is 1, straight through; theirs is a Gumbel-softmax
+    sample's slope, which vanishes at s = 0 and 1; 5. gradients are times n, so that Adam's ε stays small beside them.
+    """
+
+    objective: Literal["variance", "worst", "irmv1"] = "variance"
+    budget: float = 0.3
+    learn_probabilities: bool = True
+    learn_weights: bool = False
+    held_out: float = 0.3
+    inner_steps: int = 200
+    inner_batch: int = 500
+    inner_rate: float = 0.1
+
+    label = "MAPLE"
+
+    def prepare(self, environments: Sequence[Environment]) -> Sequence[Environment]:
+        self.generator, self.start = torch.Generator().manual_seed(0), deepcopy(self.model.state_dict())
+        inner, validation = zip(*(split(e, self.held_out, self.generator) for e in environments), strict=True)
+        self.inner, kept = pool(inner), self.budget if self.learn_probabilities else 1.0
+        self.weights = torch.ones(len(self.inner)).to(self.inner.inputs).requires_grad_(self.learn_weights)
+        self.probabilities = torch.full_like(self.weights, kept).requires_grad_(self.learn_probabilities)
+        return validation
+
+    def parameters(self) -> list[Tensor]:
+        return [tensor for tensor in (self.probabilities, self.weights) if tensor.requires_grad]
+
+    def backward(self, environments: Sequence[Environment]) -> Metrics:
+        shares, scale = self.draw(), torch.ones(1).to(self.weights).requires_grad_()
+        size = self.inner_steps, self.inner_batch
+        before = settle(self.model, self.start, self.inner, shares, size, self.inner_rate, self.l2, self.generator)
+        found = risks(lambda inputs: scale * self.model(inputs), environments)  # at θ_T, and `before` is θ_{T−1}
+        phi = OBJECTIVES[self.objective](found, scale)
+        slopes = slopes_along(self.model, before, grad(phi, list(self.model.parameters())), self.inner)
+        for tensor, others in ((self.probabilities, self.weights), (self.weights, self.mask)):
+            if tensor.requires_grad:
+                accumulate(tensor, hypergradient(slopes, others.detach(), shares, self.inner_rate))
+        return {"risk": found.mean().item(), "penalty": phi.item(), "selected": self.mask.mean().item()}
+
+    @torch.no_grad()
+    def draw(self) -> Tensor:
+        """Project w and s, then draw the mask m ~ Bernoulli(s); returns m w, (n,)."""
+        self.weights.copy_(shrink(self.weights, len(self.weights) ** 0.5))
+        kept = self.budget if self.learn_probabilities else 1.0  # a budget may change on the way
+        self.probabilities.copy_(project(self.probabilities, kept * len(self.weights)))
+        self.mask = torch.bernoulli(self.probabilities.cpu(), generator=self.generator).to(self.weights)
+        return self.mask * self.weights
