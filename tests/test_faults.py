@@ -9,10 +9,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import jupyter_client.manager
 import nbformat
 import psutil  # type: ignore[import-untyped]
 import pytest
@@ -418,3 +421,60 @@ def test_a_dozen_bad_calls_of_the_real_command(tmp_path: Path) -> None:
         code, said = end(start(*arguments, cwd=tmp_path))
         assert code == 2 and one_line(said), (arguments, said)
     assert files(tmp_path) == []
+
+
+# ------------------------------------------------------------------------------------------------- kernels
+
+OPEN = """
+import threading
+from invtutor import Recipe, load_digits
+from invtutor.notebook import peak_memory
+from invtutor.widgets import live
+threads = set(threading.enumerate())
+digits, recipe = load_digits("rendered"), Recipe.profile("quick", "irmv1")
+panels = [live(recipe, digits=digits, key="one"), live(Recipe.profile("quick", "meta_irm"), digits=digits, key="two")]
+for panel in panels:
+    panel.press("play")
+"""
+LOOK = """
+import asyncio
+while min(panel.session.taken for panel in panels) < 5:
+    await asyncio.sleep(0.1)
+new = {thread for thread in set(threading.enumerate()) - threads if type(thread).__module__ != "zmq.utils.garbage"}
+print(new or "none", all(panel.playing for panel in panels))
+print(peak_memory())
+"""
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["shut down", "killed"])
+def test_two_live_panels_and_then_the_kernel_goes(kill: bool, reaper: None) -> None:
+    """Both train while the kernel is told to go: no process stays, no thread was there, and memory is Binder's."""
+    folder = tempfile.mkdtemp(prefix="faults-")
+    manager = jupyter_client.manager.KernelManager(transport="ipc", ip=f"{folder}/k")
+    manager.start_kernel()
+    client = manager.blocking_client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=60)
+        said: list[str] = []
+
+        def hear(message: dict[str, Any]) -> None:
+            content = message["content"]
+            said.extend(content.get("traceback") or [content["text"]] if {"text", "traceback"} & content.keys() else [])
+
+        for code in (OPEN, LOOK):
+            client.execute_interactive(code, output_hook=hear, timeout=120)
+        threads, memory = "".join(said).splitlines()
+        assert threads == "none True"
+        assert float(memory) < 1200
+        kernel = psutil.Process(manager.provisioner.pid)
+        family = [kernel, *kernel.children(recursive=True)]
+        started = time.monotonic()
+        manager.shutdown_kernel(now=kill)
+        assert time.monotonic() - started < 4, "it had to be killed"
+        wait(lambda: all(map(gone, family)), 10)
+    finally:
+        client.stop_channels()
+        if manager.has_kernel:
+            manager.shutdown_kernel(now=True)
+        shutil.rmtree(folder)
