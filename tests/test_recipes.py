@@ -152,6 +152,7 @@ nan, inf = float("nan"), float("inf")
         ("learning_rate", [0.0, -1e-3, inf, nan]),
         ("l2", [-1.0, inf, nan]),
         ("anneal", [-1, inf]),
+        ("ramp", [-1, 0.5]),
         ("seed", [-1, 2**31]),
     ],
 )
@@ -273,6 +274,8 @@ def test_schedules(digits: Digits) -> None:
     assert [chosen["penalty_weight"](step) for step in (0, 14, 15)] == [1.0, 1.0, 1e4]
     small = schedules(smoke("vrex"), VREx(torch.nn.Identity(), penalty_weight=0.2))["penalty_weight"]
     assert [small(step) for step in (0, 14, 15)] == [0.2] * 3, "annealing never raises a small weight"
+    risen = schedules(smoke("vrex", ramp=10), VREx(torch.nn.Identity(), penalty_weight=5.0))["penalty_weight"]
+    assert [risen(step) for step in (14, 15, 20, 25, 39)] == [1.0, 1.0, 3.0, 5.0, 5.0], "from 1 along a straight line"
     algorithm = build(tiny("erm"), digits)[0]
     assert schedules(smoke("erm"), algorithm) == {}
     decayed = schedules(smoke("erm", decay="cosine", learning_rate=0.5, anneal=20, steps=40), algorithm)[
@@ -403,3 +406,11 @@ def test_a_run_leaves_digits_and_recipe_alone(digits: Digits) -> None:
     before = asdict(recipe)
     run(recipe, digits=digits, progress=False)
     assert [tensor._version for tensor in tensors] == versions and asdict(recipe) == before
+
+
+def test_words_are_those_that_the_class_declares() -> None:
+    assert Recipe("maple", {"objective": "worst", "budget": 0.2}).hyper["objective"] == "worst"
+    with pytest.raises(ValueError, match=r"^Parameter `objective` should be one of variance, worst, irmv1\."):
+        Recipe("maple", {"objective": "best"})
+    with pytest.raises(ValueError, match=r"^Parameter `budget` should be a finite number"):
+        Recipe("maple", {"budget": "much"})
