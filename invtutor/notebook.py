@@ -32,7 +32,13 @@ from invtutor.recipes import PROFILES, Recipe, Run, find_device, run
 
 __all__ = ["STANDARD", "Lesson", "begin", "peak_memory", "picture", "show"]
 
-STANDARD: Mapping[str, object] = {"flip_rates": [0.1, 0.2], "label_noise": 0.25, "penalty_weight": 1e4}
+STANDARD: Mapping[str, object] = {
+    "flip_rates": [0.1, 0.2],
+    "label_noise": 0.25,
+    "penalty_weight": 1e4,
+    "inner_rate": 0.2,  # meta-IRM's, as in its quick recipe
+    "deviation_weight": 1.6,
+}
 """The setting that the prose speaks of. Claims are judged in it alone; each parameters cell starts from it."""
 
 SEEDS = {"smoke": 2, "quick": 3, "paper": 10}

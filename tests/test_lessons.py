@@ -159,6 +159,7 @@ def test_resolve_refuses_in_one_line(lesson: Lesson, name: str, given: object, m
 @pytest.mark.parametrize(
     ("line", "given"),
     [("seeds: int = 5", 101), ("threshold: float = 0.5", 1.5), ("flip_rate: float = 0.1", -0.1)]
+    + [("inner_rate: float = 0.3", -0.1), ("deviation_weight: float = 2.0", -1.0)]
     + [("device: str = 'auto'", device) for device in ("gpu", "cuda:99", "")],
 )
 def test_limits_of_lessons(tmp_path: Path, line: str, given: object) -> None:
