@@ -488,6 +488,18 @@ def test_speed_is_the_steps_of_a_picture(digits: Digits) -> None:
     playing(work)
 
 
+def test_a_slow_step_is_worth_a_word(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        monkeypatch.setattr(sys.modules["invtutor.widgets.live"], "SLOW", 0.0)
+        made = panel(digits, steps=100_000)
+        monkeypatch.setattr(sys.modules["invtutor.widgets.live"], "BURST", 1e-9)
+        made.press("play")
+        await until(lambda: "One step of IRMv1 takes" in made.status.value)
+        made.press("pause")
+
+    playing(work)
+
+
 def test_callbacks_of_other_threads_only_post(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
     actors = []
     for name in ("step", "steer", "snapshot", "__init__"):
@@ -606,3 +618,26 @@ def test_presets_keep_the_world_and_the_sizes() -> None:
         assert (recipe.flip_rates, recipe.seed, recipe.width, recipe.samples) == ((0.1, 0.3), 3, 6, 200)
         assert recipe.algorithm == preset.method and preset.hint
     assert switch(base, "irmv1").hyper == Recipe.profile("quick", "irmv1").hyper
+
+
+OUTCOMES: dict[str, tuple[int, Callable[[float, float], bool]]] = {  # steps; accuracies at p = 0.1 and 0.9
+    "ERM takes the color": (40, lambda seen, reversed: seen > 0.85 and reversed < 0.2),
+    "IRMv1 leaves the color": (260, lambda seen, reversed: min(seen, reversed) > 0.55),
+    "λ too small": (200, lambda seen, reversed: seen > 0.8 and reversed < 0.3),
+    "λ too large: collapse to 50 %": (100, lambda seen, reversed: 0.4 < seen < 0.6 and 0.4 < reversed < 0.6),
+    "no annealing": (100, lambda seen, reversed: 0.4 < seen < 0.6 and 0.4 < reversed < 0.6),
+    "α too large: inverted": (100, lambda seen, reversed: seen < 0.4 and reversed > 0.6),
+    "AND-mask where it cannot help": (40, lambda seen, reversed: seen > 0.85 and reversed < 0.2),
+}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_do_what_their_names_say(name: str, mnist: Digits) -> None:
+    base = Recipe.profile("quick", source="mnist", device="cpu", samples=5000, width=64)
+    made = live(base, digits=mnist)
+    made.set(preset=name, speed=100)
+    assert PRESETS[name].hint in made.status.value.replace("&#x27;", "'")
+    steps, holds = OUTCOMES[name]
+    made.run(steps)
+    last = made.session.history.last
+    assert holds(last["test p=0.1"], last["test p=0.9"]), made.text

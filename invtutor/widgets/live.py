@@ -31,6 +31,7 @@ __all__ = ["Live", "live"]
 HZ = 8.0  # pictures a second, at most
 SLOWEST = 0.18  # seconds between pictures, where drawing them leaves as much time for steps
 BURST = 0.02  # seconds of steps before callbacks get their turn
+SLOW = 0.5  # seconds; a step that takes longer is worth a word
 SPEEDS = (1, 5, 20, 100)
 RECORDS = 50  # of a `run`, at most
 OWN = "your own"
@@ -256,9 +257,9 @@ class Live(Shown):
             wanted = recipe.but(flip_rates=tuple(rates))
         else:
             wanted = recipe.but(**{name: value})
-        if wanted != recipe:
-            if name != "preset":
-                self._show(preset=OWN)
+        if name != "preset" and wanted != recipe:
+            self._show(preset=OWN)
+        if wanted != recipe or value in PRESETS:
             self._wanted = wanted
 
     def _fulfill(self) -> None:
@@ -323,12 +324,14 @@ class Live(Shown):
 
     def _burst(self) -> None:
         """Steps for a short while, and a picture where one is due."""
-        session, speed, end = self._session(), self.controls["speed"].value, time.perf_counter() + BURST
-        while self._since < speed and session.taken < self._until:
+        session, speed, start = self._session(), self.controls["speed"].value, time.perf_counter()
+        before, spent = session.taken, 0.0
+        while self._since < speed and session.taken < self._until and spent < BURST:
             session.step()
             self._since += 1
-            if time.perf_counter() > end:
-                break
+            spent = time.perf_counter() - start
+        if spent > SLOW and session.taken == before + 1:  # all that a student presses waits as long
+            self._say(f"Training. One step of {session.algorithm} takes {spent:.1f} s. {self._hint()}")
         age = time.perf_counter() - self._begun
         if session.taken >= self._until:
             self._draw()
