@@ -22,8 +22,20 @@ from invtutor.recipes import ALGORITHMS, PROFILES, Recipe, build_world, find_dev
 from invtutor.risks import accuracy_curve
 from invtutor.selection import CRITERIA, Candidate, chosen, validation_corners
 
-__all__ = ["MEASURED", "TABLES", "Result", "Results", "Row", "Table", "candidates", "collect", "layout", "reproduce"]
-__all__ += ["plan", "values"]
+__all__ = [
+    "MEASURED",
+    "TABLES",
+    "Result",
+    "Results",
+    "Row",
+    "Table",
+    "beside",
+    "candidates",
+    "collect",
+    "layout",
+    "reproduce",
+]
+__all__ += ["plan", "theirs", "values"]
 
 MEASURED = Path(__file__).parent / "measured" / "quick.jsonl"
 """The results that come with the course: real MNIST, quick profile."""
@@ -366,6 +378,22 @@ def values(found: Sequence[Result], column: str) -> dict[int, float]:
     return {result.recipe.seed: result.value(column) for result in found}
 
 
+def beside(
+    results: Iterable[Result], table: str, column: str, profile: str = "quick", *, group: str = ""
+) -> tuple[dict[str, list[float]], dict[str, tuple[float, float | None]]]:
+    """What `figures.beside` draws of a column: by row, the value of every seed, and the published mean and deviation
+    where there is one."""
+    rows = {row.label: found for row, found in collect(results, table, profile).items() if row.group == group}
+    measured = {label: list(values(found, column).values()) for label, found in rows.items()}
+    return measured, theirs(table, rows, column, group=group)
+
+
+def theirs(table: str, labels: Iterable[str], column: str, *, group: str = "") -> dict[str, tuple[float, float | None]]:
+    """The published mean and deviation of rows, from the first source; rows without a number are left out."""
+    found = {label: published(table, label, column, group=group)[:1] for label in labels}
+    return {label: (p.mean, p.std) for label, some in found.items() for p in some if p.mean is not None}
+
+
 def candidates(results: Iterable[Result], profile: str = "quick") -> list[list[Candidate]]:
     """The selection lab's candidates, one list per seed for which every run is there."""
     rows = collect(results, "selection", profile)
@@ -402,8 +430,7 @@ def layout(results: Iterable[Result], table: str, profile: str = "quick") -> str
         cells = []
         for column in columns:
             measured = spread(list(values(found, column).values())).percent() if found else "not run"
-            theirs: list[Published] = published(table, row.label, column, group=row.group)
-            cells.append(f"{measured} ({theirs[0] if theirs else '–'})")
+            cells.append(f"{measured} ({_first(published(table, row.label, column, group=row.group))})")
         seconds = f"{median(result.cpu for result in found):.1f}" if found else "–"
         lines.append([("  " if group else "") + row.label, *cells, str(len(found)), seconds])
     return _aligned(lines)
@@ -417,10 +444,16 @@ def _selection_layout(results: Sequence[Result], profile: str) -> str:
         cells = []
         for name, criterion in CRITERIA.items():
             tests = [chosen(trial, criterion)[method].test for trial in trials]
-            theirs = published("selection", method, "test p=0.9", group=name)
-            cells.append(f"{spread(tests).percent() if tests else 'not run'} ({theirs[0] if theirs else '–'})")
+            cells.append(
+                f"{spread(tests).percent() if tests else 'not run'} "
+                f"({_first(published('selection', method, 'test p=0.9', group=name))})"
+            )
         lines.append([method, *cells, str(len(trials))])
     return _aligned(lines)
+
+
+def _first(found: Sequence[Published]) -> str:
+    return str(found[0]) if found else "–"
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> str:

@@ -215,6 +215,11 @@ def test_the_text_of_a_table(small: list[Recipe], tmp_path: Path) -> None:
     assert [len(runs) for runs in found.values()] == [2, 2]
     erm = next(iter(found.values()))
     assert values(erm, "test p=0.9") == {0: erm[0].metrics["test p=0.9"], 1: erm[1].metrics["test p=0.9"]}
+    measured, known = sweeps.beside(results, "colored_mnist", "test p=0.9", "smoke")
+    assert measured["ERM"] == list(values(erm, "test p=0.9").values()) and known["IRMv1"] == pytest.approx(
+        (0.669, 0.025)
+    )
+    assert sweeps.beside(results, "insufficient", "test p=0.9", "smoke", group="fewer")[1] == {}
     head, first, second = layout(results, "colored_mnist", "smoke").splitlines()
     assert head.split() == ["Small", "train", "test", "p=0.9", "seeds", "s", "a", "run"]
     assert first.startswith("ERM ") and "(16.4 ± 0.8)" in first and " 2 " in first

@@ -13,6 +13,7 @@ from invtutor.figures.gallery import INKS, SIDE, digits, recolor
 from invtutor.figures.gradients import along_threshold, bowls, pixel_maps, survivors
 from invtutor.figures.lines import accuracy_curves, along_penalty, histories, move_cursor
 from invtutor.figures.planes import arrow, path, place, plane, regions
+from invtutor.figures.tables import beside, differences
 
 __all__ = [
     "COLORS",
@@ -27,7 +28,9 @@ __all__ = [
     "along_penalty",
     "along_threshold",
     "arrow",
+    "beside",
     "bowls",
+    "differences",
     "digits",
     "histories",
     "move_cursor",
