@@ -1,6 +1,7 @@
 """Tables as pictures: what was measured beside what is published, and differences between paired runs."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -27,7 +28,7 @@ def beside(
     """
     require("measured", len(measured) > 0, "at least one row", measured)
     ax = _rows(list(measured), names, ax)
-    error = {"elinewidth": 1.6, "capsize": 3}
+    error: dict[str, Any] = {"elinewidth": 1.6, "capsize": 3}
     for height, (row, seeds) in enumerate(measured.items()):
         if seeds:
             over = spread(list(seeds))
@@ -38,7 +39,7 @@ def beside(
         if published and row in published:
             mean, std = published[row]
             xerr = None if std is None else 100 * std
-            square = {"fmt": "s", "color": COLORS[1], "mfc": "white", "label": "published", **error}
+            square: dict[str, Any] = {"fmt": "s", "color": COLORS[1], "mfc": "white", "label": "published", **error}
             ax.errorbar(100 * mean, height + 0.28, xerr=xerr, **square)
     if ceiling is not None:
         ax.axvline(100 * ceiling, color="black", linewidth=1.2, linestyle=":", zorder=1)
