@@ -86,7 +86,8 @@ class Trace:
     recipe: Recipe
     turns: list[Turn]
     conflicting: Tensor
-    samples: Environment
+    kept: Environment
+    dropped: Environment
     corners: Tensor
 
     def accuracy(self, flip_rate: float) -> float:
@@ -137,8 +138,9 @@ def trace(recipe: Recipe, *, digits: Digits | None = None) -> Trace:
     )
     turns = [turn._replace(metrics=record) for turn, record in zip(turns, history, strict=True)]
     corners = corner_accuracies(algorithm.predict, world)
-    samples = algorithm.inner.to("cpu")
-    return Trace(recipe, turns, conflicting(samples), samples, corners)
+    order = turns[-1].chances.argsort(descending=True, stable=True).to(algorithm.weights.device)
+    kept, dropped = (algorithm.inner.subset(some).to("cpu") for some in (order[:20], order[-20:]))
+    return Trace(recipe, turns, conflicting(algorithm.inner).cpu(), kept, dropped, corners)
 
 
 Choice = Callable[[World, torch.Generator], Sequence[Environment]]

@@ -61,7 +61,8 @@ def test_a_trace_is_a_run_and_keeps_each_turn(digits: Digits) -> None:
     trace = reweighting.trace(recipe, digits=digits)
     result = run(recipe, digits=digits, progress=False)
     assert trace.accuracy(0.9) == pytest.approx(result.metrics["test p=0.9"])
-    assert len(trace.turns) == 3 and len(trace.conflicting) == len(trace.samples) == len(trace.turns[0].mask)
+    assert len(trace.turns) == 3 and len(trace.conflicting) == len(trace.turns[0].mask)
+    assert len(trace.kept) == len(trace.dropped) == 20
     first, second, last = trace.turns
     assert torch.equal(first.chances, torch.full_like(first.chances, 0.3))
     assert torch.allclose(second.chances, maple.project(first.moved, 0.3 * len(first.moved)))
