@@ -81,7 +81,7 @@ class Turn(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Trace:
     """MAPLE's whole search. conflicting: (n,) bool, which samples' colors disagree with their labels; the method never
-    sees it. samples: the n inner training samples. corners: `risks.corner_accuracies` of the last inner solution."""
+    sees it. kept, dropped: 20 of highest and lowest s. corners: `risks.corner_accuracies` of the solution."""
 
     recipe: Recipe
     turns: list[Turn]
