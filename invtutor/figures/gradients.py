@@ -137,6 +137,9 @@ def pixel_maps(
     columns = list(next(iter(maps.values())))
     require("maps", all(list(row) == columns for row in maps.values()), f"rows with columns {columns}", list(maps))
     figure = figure or new_figure(180 * len(columns) + 180, 185 * len(maps) + 40)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.set(rect=(0.03, 0, 0.97, 1))  # type: ignore[call-arg]  # room for the rows' names, which it overlooks
     grid = figure.subplots(len(maps), len(columns), squeeze=False)
     for i, (row, named) in enumerate(maps.items()):
         for j, (column, values) in enumerate(named.items()):
