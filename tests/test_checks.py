@@ -40,8 +40,8 @@ RIGHT: dict[str, Callable[..., Any]] = {
     "check_balancing_budget": lambda rates: 2 * min(sum(rates), len(rates) - sum(rates)) / len(rates),
     "check_paired_differences": lambda a, b: [a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())],
     "check_training_domains": lambda some: sorted(some, key=lambda c: sum(c.validation))[-1],
-    "check_worst_rate": lambda agreeing, flipped, low, high: (
-        min(agreeing + (flipped - agreeing) * p for p in (low, high))
+    "check_worst_rate": lambda agreeing, flipped, low, high: min(
+        agreeing + (flipped - agreeing) * p for p in (low, high)
     ),
 }
 
