@@ -253,3 +253,17 @@ def test_settings_of_a_method_differ_and_start_with_its_own() -> None:
     assert len({json.dumps(dict(row.changes)) for row in rows}) == sweeps.DRAWS
     own = Recipe.profile("paper", "vrex", every=sweeps.END, flip_rates=sweeps.RATES, samples=50_000 // 3)
     assert rows[0].recipe("paper") == own
+
+
+def test_the_results_that_come_with_the_course_are_those_of_today_s_settings() -> None:
+    """After a change of a quick setting: `invtutor reproduce --out invtutor/measured/quick.jsonl`."""
+    results = list(Results(sweeps.MEASURED))
+    assert {(r.made["profile"], r.made["digits"]) for r in results} == {("quick", "mnist")}
+    missing = {
+        f"{name}: {row.name}": len(found)
+        for name in TABLES
+        for row, found in collect(results, name).items()
+        if len(found) < (3 if name == "colored_mnist" else 1)
+    }
+    assert not missing
+    assert candidates(results)
