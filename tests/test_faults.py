@@ -73,6 +73,14 @@ def reaper() -> Iterator[None]:
     libc.prctl(set_child_subreaper, 0, 0, 0, 0)
 
 
+def words(process: psutil.Process) -> list[str]:
+    """Its command line; none of a process that has ended."""
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
+
+
 def gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
@@ -90,7 +98,7 @@ def test_a_run_killed_at_any_moment(tmp_path: Path, reaper: None) -> None:
 
     def kernels(process: subprocess.Popen[str]) -> list[psutil.Process]:
         assert process.poll() is None, process.communicate()
-        return [each for each in psutil.Process(process.pid).children() if "ipykernel" in " ".join(each.cmdline())]
+        return [each for each in psutil.Process(process.pid).children() if "ipykernel" in " ".join(words(each))]
 
     def in_the_imports(process: subprocess.Popen[str]) -> None:
         time.sleep(rng.uniform(0, 1.5))
@@ -113,7 +121,7 @@ def test_a_run_killed_at_any_moment(tmp_path: Path, reaper: None) -> None:
         process = start(*command, "--out", str(out), cwd=tmp_path)
         moment(process)
         left = kernels(process)
-        folders += [Path(word).parent for each in left for word in each.cmdline() if word.endswith("kernel.json")]
+        folders += [Path(word).parent for each in left for word in words(each) if word.endswith("kernel.json")]
         process.kill()
         end(process)
         assert {name: (out / name).read_text() for name in older} == older
