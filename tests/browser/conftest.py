@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
 from invtutor import lessons
@@ -22,6 +23,13 @@ from invtutor import lessons
 ARTIFACTS = Path(__file__).parents[2] / "results" / "browser"  # screenshots of what failed; git ignores results/
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage", "--disable-sync"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-quic"]
+NOTEBOOKS = {  # beside the lessons
+    "live.ipynb": """\
+from invtutor.recipes import Recipe
+from invtutor.widgets import live
+
+live(Recipe.profile("smoke", "irmv1", steps=100_000))""",
+}
 SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},  # would cover a corner
     "notebook-extension/tracker": {"windowingMode": "none"},  # cells out of view stay in the page
@@ -86,6 +94,10 @@ def lab(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cal
     lessons: the address of a notebook in it, by its file name."""
     root = tmp_path_factory.mktemp("lab")
     lessons.copy_lessons(root / "lessons")  # the browser saves what it has opened
+    for name, source in NOTEBOOKS.items():
+        cells, kernel = [nbformat.v4.new_code_cell(source)], {"name": "python3", "display_name": "Python 3"}
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})  # else Lab asks for it
+        nbformat.write(notebook, root / "lessons" / name)
     kinds = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     kinds += ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
     folders = {kind: str(root / kind.lower()) for kind in kinds}

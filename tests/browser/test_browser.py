@@ -1,5 +1,6 @@
 """Every lesson in a real browser: all cells run, and every control is reached and moved by keyboard."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ READY = """async () => {
     await context.ready;
     await context.sessionContext.ready;
     await context.sessionContext.session.kernel.info;
+    return true;
 }"""
 RUN = """() => {
     window.finished = false;
@@ -74,7 +76,7 @@ def opened(page: Any, complaints: list[str], lab: Callable[[str], str], request:
     page.goto(lab(request.param.name))
     page.wait_for_selector(".jp-Notebook .jp-Cell")
     page.wait_for_function("window.jupyterapp?.shell?.currentWidget?.context")
-    page.evaluate(READY)
+    page.wait_for_function(READY)
     page.evaluate(RUN)
     page.wait_for_function("window.finished", timeout=5 * PATIENCE * 1000)
     yield page
@@ -97,6 +99,29 @@ def test_every_control_of_a_lesson(opened: Any, complaints: list[str], request: 
         if folder := request.config.getoption("--screenshots", default=None):
             photograph(opened, folder / f"{request.node.callspec.id}-{width}")
     assert complaints == []
+
+
+@pytest.mark.parametrize("opened", [Path("live.ipynb")], ids=str, indirect=True)
+def test_a_training_is_steered_while_it_runs(opened: Any, complaints: list[str]) -> None:
+    panel = opened.locator(PANEL)
+    control = {it.evaluate(LABEL): it for it in panel.locator(CONTROL).all()}
+
+    def shown() -> tuple[int, str]:
+        words = panel.evaluate(SHOWN)["text"]
+        return int(re.search(r"Step ([\d,]+)", words)[1].replace(",", "")), re.search(r"λ = ([\d,.]+),", words)[1]
+
+    press(control["Steps per picture"], "Home")
+    press(control["Play"], "Enter")
+    wait(lambda: shown()[0] > 2, "it does not train")
+    step, weight = shown()
+    press(control["Penalty weight λ"], "ArrowRight")
+    wait(lambda: shown()[1] != weight, "the weight is not turned")
+    turned, _ = shown()
+    wait(lambda: shown()[0] > turned, "it does not go on")
+    assert turned >= step, "it began anew"
+    press(control["Pause"], "Enter")
+    wait(lambda: rests(panel), "what was paused goes on")
+    assert opened.evaluate(ERRORS) == complaints == []
 
 
 def test_the_book_needs_no_network_and_no_kernel(page: Any, complaints: list[str], tmp_path: Path) -> None:
