@@ -72,6 +72,13 @@ def test_a_trace_is_a_run_and_keeps_each_turn(digits: Digits) -> None:
     assert trace.recall() == pytest.approx(kept[trace.conflicting].float().mean().item())
 
 
+def test_a_trace_may_keep_the_last_turns_only(digits: Digits) -> None:
+    whole, short = (reweighting.trace(small("maple", steps=3), digits=digits, last=last) for last in (None, 1))
+    (turn,) = short.turns
+    assert torch.equal(turn.chances, whole.turns[-1].chances) and turn.metrics == whole.turns[-1].metrics
+    assert short.precision() == whole.precision() and torch.equal(short.corners, whole.corners)
+
+
 def test_only_maple_is_traced(digits: Digits) -> None:
     with pytest.raises(ValueError, match="Parameter `recipe` should be one of MAPLE"):
         reweighting.trace(small("erm"), digits=digits)

@@ -1,12 +1,11 @@
 """An inner problem: train on weighted samples, near to the minimum, and ask how its solution leans on each sample."""
 
 import math
-import warnings
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, jvp
+from torch.func import functional_call
 
 from invtutor.algorithms.descent import Parameters, descend
 from invtutor.environments import Environment
@@ -50,11 +49,14 @@ def settle(
 
 
 def slopes_along(model: nn.Module, theta: Parameters, direction: Sequence[Tensor], samples: Environment) -> Tensor:
-    """⟨direction, ∇ℓ_i(θ)⟩ of every sample, (n,), in one pass forwards. direction: a tensor per parameter, in order."""
+    """⟨direction, ∇ℓ_i(θ)⟩ of every sample, (n,), without its gradient. direction: a tensor per parameter, in order.
 
-    def losses(parameters: dict[str, Tensor]) -> Tensor:
-        return risk(functional_call(model, parameters, (samples.inputs,)), samples.labels, reduction="none")
-
-    with warnings.catch_warnings():  # the first jvp of a process makes torch use, and deplore, its own torch.jit.script
-        warnings.simplefilter("ignore", FutureWarning)
-        return jvp(losses, (dict(theta),), (dict(zip(theta, direction, strict=True)),))[1]
+    Σ_i u_i ⟨direction, ∇ℓ_i⟩ is linear in u, and its derivatives in u are the products: two backward passes, in parts.
+    """
+    leaves, slopes = {name: tensor.detach().requires_grad_() for name, tensor in theta.items()}, []
+    for inputs, labels in zip(samples.inputs.split(5000), samples.labels.split(5000), strict=True):
+        losses = risk(functional_call(model, leaves, (inputs,)), labels, reduction="none")
+        u = torch.ones_like(losses, requires_grad=True)
+        gradients = torch.autograd.grad(losses, list(leaves.values()), u, create_graph=True)
+        slopes.append(torch.autograd.grad(gradients, u, list(direction))[0])
+    return torch.cat(slopes)
