@@ -49,6 +49,7 @@ ONLY = {
     }
     | {"training"},
     "live": {"digits", "environments", "risks", "algorithms.algorithm", "history", "training", "recipes"},
+    "book": {"lessons", "widgets.frames"},
 }
 PACKAGES = {"figures", "widgets", "checks"}  # whose modules may import each other
 NEVER = {"recipes": {"figures"}, "checks": {"figures"}, "spirals": {"figures"}, "memorize": {"figures"}}
