@@ -35,6 +35,7 @@ def stages_panel(trace: Trace) -> Panel:
             ax.set_xlim(0, max(0.8, 1.2 * max(values)))
             for row, value in enumerate(values):
                 ax.text(value + 0.01, row, f"{value:.3f}", va="center")
+            spoken = ", ".join(f"{name} {value:.3f}" for name, value in zip(names, values, strict=True))
         else:
             last = project(turn.moved, limit)
             pictures: tuple[Any, ...] = (
@@ -46,9 +47,12 @@ def stages_panel(trace: Trace) -> Panel:
             )
             shown, xlabel, span = pictures[number]
             two_groups(shown, conflicting, xlabel=xlabel, span=span, ax=ax)
+            means = [shown[group].mean().item() for group in (conflicting, ~conflicting)]
+            spoken = f"{xlabel}; on average {means[0]:.2g} for conflicting samples, {means[1]:.2g} for aligned ones"
         ax.set_title(f"iteration {iteration}, {stage[2:]}")
         return (
-            f"<b>Iteration {iteration}.</b> Kept: {kept[0]:.1%} of the conflicting, {kept[1]:.1%} of the aligned. "
+            f"<b>Iteration {iteration}, {stage[2:]}.</b> Shown: {spoken}.<br>"
+            f"Kept: {kept[0]:.1%} of the conflicting, {kept[1]:.1%} of the aligned. "
             f"Validation: mean risk {turn.metrics['risk']:.3f}, Φ {turn.metrics['penalty']:.2e}.<br>"
             f"Mean pull on s (n · −∂Φ/∂m): conflicting {pull[0]:+.1e}, aligned {pull[1]:+.1e}."
         )
@@ -56,7 +60,11 @@ def stages_panel(trace: Trace) -> Panel:
     style = {"description_width": "initial"}
     controls = {
         "iteration": ipywidgets.IntSlider(1, 1, len(trace.turns), description="Outer iteration", style=style),
-        "stage": ipywidgets.SelectionSlider(options=STAGES, description="Stage", style=style),
+        "stage": ipywidgets.SelectionSlider(
+            options=[(stage[0], stage) for stage in STAGES],  # beside a slider there is no room for more
+            description="Stage",
+            style=style,
+        ),
     }
     return Panel(controls, draw, height=360)
 
