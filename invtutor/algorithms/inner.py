@@ -49,14 +49,12 @@ def settle(
 
 
 def slopes_along(model: nn.Module, theta: Parameters, direction: Sequence[Tensor], samples: Environment) -> Tensor:
-    """⟨direction, ∇ℓ_i(θ)⟩ of every sample, (n,), without its gradient. direction: a tensor per parameter, in order.
-
-    Σ_i u_i ⟨direction, ∇ℓ_i⟩ is linear in u, and its derivatives in u are the products: two backward passes, in parts.
-    """
+    """⟨direction, ∇ℓ_i(θ)⟩ of every sample, (n,), without its gradient; direction has a tensor per parameter. Since
+    Σ_i u_i ⟨direction, ∇ℓ_i⟩ is linear in u, its derivatives in u are the products: two backward passes, in parts."""
     leaves, slopes = {name: tensor.detach().requires_grad_() for name, tensor in theta.items()}, []
     for inputs, labels in zip(samples.inputs.split(5000), samples.labels.split(5000), strict=True):
         losses = risk(functional_call(model, leaves, (inputs,)), labels, reduction="none")
         u = torch.ones_like(losses, requires_grad=True)
         gradients = torch.autograd.grad(losses, list(leaves.values()), u, create_graph=True)
-        slopes.append(torch.autograd.grad(gradients, u, list(direction))[0])
+        slopes += torch.autograd.grad(gradients, u, list(direction))
     return torch.cat(slopes)

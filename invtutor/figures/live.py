@@ -54,9 +54,9 @@ class LivePicture:
         self._labels = shown.labels.tolist()
         self._log = scale is not None
         place = self.figure.add_axes
-        self._accuracy = tidy(place((0.06, 0.625, 0.385, 0.325)))
-        self._risk = tidy(place((0.06, 0.345, 0.385, 0.235)))
-        self._setting = tidy(place((0.06, 0.085, 0.385, 0.2)))
+        self._accuracy = tidy(place((0.075, 0.625, 0.37, 0.325)))
+        self._risk = tidy(place((0.075, 0.345, 0.37, 0.235)))
+        self._setting = tidy(place((0.075, 0.085, 0.37, 0.2)))
         self._curve = accuracy_curves(
             {"": [chance] * len(RATES)},
             RATES,

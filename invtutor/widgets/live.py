@@ -33,7 +33,7 @@ SLOWEST = 0.18  # seconds between pictures, where drawing them leaves as much ti
 BURST = 0.02  # seconds of steps before callbacks get their turn
 SLOW = 0.5  # seconds; a step that takes longer is worth a word
 SPEEDS = (1, 5, 20, 100)
-RECORDS = 50  # of a `run`, at most
+RECORDS = 50  # of a `run`, at most; ten at least, where it has so many steps
 OWN = "your own"
 
 _ONE_TWO_FIVE = [round(digit * 10.0**power, 9) for power in range(-5, 8) for digit in (1, 2, 5)]
@@ -347,7 +347,7 @@ class Live(Shown):
 
     def _take(self, steps: int) -> None:
         session = self._session()
-        each = max(self.controls["speed"].value, -(-steps // RECORDS))
+        each = max(1, min(self.controls["speed"].value, steps // 10), -(-steps // RECORDS))
         while steps > 0:
             session.step(min(each, steps))
             steps -= each
