@@ -21,7 +21,7 @@ def test_every_stage_has_its_picture(traces: dict[float, Trace]) -> None:
     for iteration in (1, 2):
         for stage in STAGES:
             panel.set(iteration=iteration, stage=stage)
-            assert panel.text.startswith(f"Iteration {iteration}.")
+            assert panel.text.startswith(f"Iteration {iteration}, {stage[2:]}.")
             seen.add(panel.image.value)
     assert len(seen) == 10
 
