@@ -396,6 +396,22 @@ def test_the_picture_is_the_panel_s_figure_with_everything_on_it(digits: Digits)
     assert figures.png(made.picture()) != before
 
 
+def test_no_label_reaches_into_the_plot_below(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = panel(digits)
+    made.run(3)
+    made.session.history.last["validation risk p=0.1"] = 0.01  # close to the floor of a high axis
+    made.session.history.last["validation risk p=0.2"] = 0.02
+    made.session.trace.last["test risk p=0.9"] = 0.03
+    made.session.history.records[0]["validation risk p=0.1"] = 30.0
+    made._draw()
+    figure = made.picture()
+    risks = figure.axes[1]
+    floor = risks.get_window_extent().y0
+    words = [text for text in risks.texts if "p=" in text.get_text()]
+    assert len(words) == 3
+    assert all(text.get_window_extent(figure.canvas.get_renderer()).y0 > floor - 3 for text in words)
+
+
 def test_without_a_loop_play_says_what_to_do(digits: Digits) -> None:
     made = panel(digits)
     with pytest.raises(RuntimeError, match=r"use run\(steps\)"):

@@ -117,7 +117,8 @@ class LivePicture:
             if ax is self._risk:
                 self._set_top(max(float(np.nanmax(column)) for column in columns))
             ends = [column[-1] for column in columns]
-            for (line, text), label, column, shift in zip(lines, names, columns, shifts(ax, ends), strict=True):
+            moved = _above_the_floor(ax, ends, shifts(ax, ends))
+            for (line, text), label, column, shift in zip(lines, names, columns, moved, strict=True):
                 line.set_data(steps, column)
                 text.xy = (steps[-1], column[-1])
                 text.set_position((6, shift))
@@ -150,6 +151,17 @@ class LivePicture:
                 top *= 2
             self._risk.set_ylim(0, top)
             self._screen = Screen(self.figure)
+
+
+def _above_the_floor(ax: Axes, values: Sequence[float], shifts: Sequence[float]) -> list[float]:
+    """Lift labels that were spread so far down that they would reach into the plot below."""
+    points = 72 / ax.figure.dpi
+    floor = ax.transAxes.transform((0, 0))[1] * points
+    lowest = min(
+        ax.transData.transform((0, value))[1] * points + shift for value, shift in zip(values, shifts, strict=True)
+    )
+    lift = max(0.0, floor + SMALL / 2 - lowest) if np.isfinite(lowest) else 0.0
+    return [shift + lift for shift in shifts]
 
 
 def _line(ax: Axes, color: str, **style: Any) -> Line2D:
