@@ -51,7 +51,7 @@ def settle(
 def slopes_along(model: nn.Module, theta: Parameters, direction: Sequence[Tensor], samples: Environment) -> Tensor:
     """⟨direction, ∇ℓ_i(θ)⟩ of every sample, (n,), without its gradient; direction has a tensor per parameter. Since
     Σ_i u_i ⟨direction, ∇ℓ_i⟩ is linear in u, its derivatives in u are the products: two backward passes, in parts."""
-    leaves, slopes = {name: tensor.detach().requires_grad_() for name, tensor in theta.items()}, []
+    leaves, slopes = {name: tensor.detach().requires_grad_() for name, tensor in theta.items()}, list[Tensor]()
     for inputs, labels in zip(samples.inputs.split(5000), samples.labels.split(5000), strict=True):
         losses = risk(functional_call(model, leaves, (inputs,)), labels, reduction="none")
         u = torch.ones_like(losses, requires_grad=True)
