@@ -54,7 +54,8 @@ LABEL = """control => {
     const box = words?.getBoundingClientRect();
     return box?.width && box.height ? words.innerText.trim() : '';
 }"""
-STATE = "control => [control.value, control.checked, control.getAttribute('aria-valuetext')].join()"  # valuenow has one decimal
+# In words, since valuenow is rounded to one decimal.
+STATE = "control => [control.value, control.checked, control.getAttribute('aria-valuetext')].join()"
 # Words that are cut off, and parts that reach out of the panel on the right by more than a widget's margin.
 CLIPPED = """panel => [...panel.querySelectorAll('.widget-label, button, .widget-readout, .widget-html-content, img')]
     .filter(part => part.checkVisibility({visibilityProperty: true}))
