@@ -412,6 +412,18 @@ def test_no_label_reaches_into_the_plot_below(digits: Digits, monkeypatch: pytes
     assert all(text.get_window_extent(figure.canvas.get_renderer()).y0 > floor - 3 for text in words)
 
 
+def test_no_label_reaches_into_the_plot_beside(digits: Digits) -> None:
+    made = panel(digits, steps=3)
+    made.run(3)  # the lines fill their plot, their labels stand behind it
+    made.session.history.last["test p=0.9"] = 1.0  # the widest number
+    made._draw()
+    figure = made.picture()
+    renderer = figure.canvas.get_renderer()
+    accuracies, *_, curve, _ = figure.axes
+    (widest,) = (text for text in accuracies.texts if "100 %" in text.get_text())
+    assert widest.get_window_extent(renderer).x1 < curve.yaxis.label.get_window_extent(renderer).x0
+
+
 def test_without_a_loop_play_says_what_to_do(digits: Digits) -> None:
     made = panel(digits)
     with pytest.raises(RuntimeError, match=r"use run\(steps\)"):

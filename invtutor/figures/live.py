@@ -54,19 +54,19 @@ class LivePicture:
         self._labels = shown.labels.tolist()
         self._log = scale is not None
         place = self.figure.add_axes
-        self._accuracy = tidy(place((0.075, 0.625, 0.37, 0.325)))
-        self._risk = tidy(place((0.075, 0.345, 0.37, 0.235)))
-        self._setting = tidy(place((0.075, 0.085, 0.37, 0.2)))
+        self._accuracy = tidy(place((0.07, 0.625, 0.335, 0.325)))
+        self._risk = tidy(place((0.07, 0.345, 0.335, 0.235)))
+        self._setting = tidy(place((0.07, 0.085, 0.335, 0.2)))
         self._curve = accuracy_curves(
             {"": [chance] * len(RATES)},
             RATES,
             train_rates=train_rates,
             ceiling=ceiling,
             chance=chance,
-            ax=place((0.6, 0.47, 0.385, 0.48)),
+            ax=place((0.615, 0.47, 0.37, 0.48)),
         )
-        self._wall = digits(shown, columns=5, rows=2, ax=place((0.6, 0.0, 0.385, 0.33)))
-        self._wall.set_title("test digits at p = 0.9: label → what the model says", fontsize=NORMAL, loc="left")
+        self._wall = digits(shown, columns=5, rows=2, ax=place((0.615, 0.0, 0.37, 0.33)))
+        self._wall.set_title("test digits at p = 0.9: label → prediction", fontsize=NORMAL, loc="left")
         self._accuracy.set(ylim=(0, 100), ylabel="accuracy, %")
         self._risk.set(ylim=(0, 1), ylabel="risk, nats")
         self._setting.set(xlabel="step", ylabel=label)
