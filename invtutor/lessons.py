@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from invtutor.history import write_atomically
+from invtutor.sheets import Sheet
 
 __all__ = ["Lesson", "LessonError", "Parameter", "Result", "binder_link", "copy_lessons", "course", "execute", "find"]
 __all__ += ["folder", "lessons", "nbgitpuller_link", "refresh", "resolve", "summary"]
@@ -514,7 +515,7 @@ def course(
             table.setdefault(method, {}).update(row)
         results.append(result)
     if table:
-        print("\n" + _layout(table))
+        print(f"\n{_layout(table)}")
     if failed:
         raise LessonError(f"{len(failed)} of {len(every)} lessons failed: {', '.join(failed)}")
     return results
@@ -527,18 +528,14 @@ def summary(result: Result) -> str:
     return line.rstrip()
 
 
-def _layout(table: Mapping[str, Mapping[str, Any]]) -> str:
-    """Methods × columns in percent, aligned; numbers are shares, texts stand as they are."""
+def _layout(table: Mapping[str, Mapping[str, Any]]) -> Sheet:
+    """Methods × columns in percent; numbers are shares, texts stand as they are."""
     columns = list(dict.fromkeys(column for row in table.values() for column in row))
-    rows = [["accuracy, %", *columns]]
+    rows = []
     for method, row in table.items():
         cells = [row.get(column, "–") for column in columns]
         rows.append([method, *(cell if isinstance(cell, str) else f"{100 * cell:.1f}" for cell in cells)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    )
+    return Sheet(["accuracy, %", *columns], rows)
 
 
 # ------------------------------------------------------------------------------------------------- for maintainers

@@ -21,6 +21,7 @@ from invtutor.published import Published, published
 from invtutor.recipes import ALGORITHMS, PROFILES, Recipe, build_world, find_device, run
 from invtutor.risks import accuracy_curve
 from invtutor.selection import CRITERIA, Candidate, chosen, validation_corners
+from invtutor.sheets import Sheet
 
 __all__ = [
     "MEASURED",
@@ -415,32 +416,29 @@ def candidates(results: Iterable[Result], profile: str = "quick") -> list[list[C
     return trials
 
 
-def layout(results: Iterable[Result], table: str, profile: str = "quick") -> str:
-    """A table as text: measured mean ± standard deviation in %, and in brackets what is published (– if nothing is)."""
+def layout(results: Iterable[Result], table: str, profile: str = "quick") -> Sheet:
+    """Measured mean ± standard deviation in %, and in brackets what is published (– if nothing is)."""
     if table == "selection":
         return _selection_layout(list(results), profile)
-    rows = collect(results, table, profile)
     columns = TABLES[table].columns
-    lines = [[TABLES[table].title, *columns, "seeds", "s a run"]]
-    group = ""
-    for row, found in rows.items():
+    rows, group = [], ""
+    for row, found in collect(results, table, profile).items():
         if row.group != group:
             group = row.group
-            lines.append([group + ":"])
+            rows.append([group + ":"])
         cells = []
         for column in columns:
             measured = spread(list(values(found, column).values())).percent() if found else "not run"
             cells.append(f"{measured} ({_first(published(table, row.label, column, group=row.group))})")
         seconds = f"{median(result.cpu for result in found):.1f}" if found else "–"
-        lines.append([("  " if group else "") + row.label, *cells, str(len(found)), seconds])
-    return _aligned(lines)
+        rows.append([("  " if group else "") + row.label, *cells, str(len(found)), seconds])
+    return Sheet([TABLES[table].title, *columns, "seeds", "s a run"], rows)
 
 
-def _selection_layout(results: Sequence[Result], profile: str) -> str:
+def _selection_layout(results: Sequence[Result], profile: str) -> Sheet:
     trials = candidates(results, profile)
-    methods = list(dict.fromkeys(row.label for row in TABLES["selection"].rows))
-    lines = [["Model selection, test p=0.9", *CRITERIA, "seeds"]]
-    for method in methods:
+    rows = []
+    for method in dict.fromkeys(row.label for row in TABLES["selection"].rows):
         cells = []
         for name, criterion in CRITERIA.items():
             tests = [chosen(trial, criterion)[method].test for trial in trials]
@@ -448,19 +446,9 @@ def _selection_layout(results: Sequence[Result], profile: str) -> str:
                 f"{spread(tests).percent() if tests else 'not run'} "
                 f"({_first(published('selection', method, 'test p=0.9', group=name))})"
             )
-        lines.append([method, *cells, str(len(trials))])
-    return _aligned(lines)
+        rows.append([method, *cells, str(len(trials))])
+    return Sheet(["Model selection, test p=0.9", *CRITERIA, "seeds"], rows)
 
 
 def _first(found: Sequence[Published]) -> str:
     return str(found[0]) if found else "–"
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> str:
-    full = [line for line in lines if len(line) > 1]
-    widths = [max(map(len, column)) for column in zip(*full, strict=True)]
-    texts = []
-    for line in lines:
-        cells = [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=False))]
-        texts.append("  ".join(cells).rstrip())
-    return "\n".join(texts)

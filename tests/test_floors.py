@@ -15,7 +15,7 @@ ROOT = Path(invtutor.__file__).parent
 PLUMBING = {"algorithms.algorithm", "algorithms.descent", "algorithms.inner"}
 
 FLOORS = {
-    0: {"typefaces", "digits", "networks"},
+    0: {"typefaces", "digits", "networks", "sheets"},
     1: {"environments", "two_bit"},
     2: {"risks"},
     3: {"algorithms"},  # the package, with all its methods

@@ -220,11 +220,11 @@ def test_the_text_of_a_table(small: list[Recipe], tmp_path: Path) -> None:
         (0.669, 0.025)
     )
     assert sweeps.beside(results, "insufficient", "test p=0.9", "smoke", group="fewer")[1] == {}
-    head, first, second = layout(results, "colored_mnist", "smoke").splitlines()
+    head, first, second = str(layout(results, "colored_mnist", "smoke")).splitlines()
     assert head.split() == ["Small", "train", "test", "p=0.9", "seeds", "s", "a", "run"]
     assert first.startswith("ERM ") and "(16.4 ± 0.8)" in first and " 2 " in first
     assert "(66.9 ± 2.5)" in second
-    grouped = layout(results[:1], "insufficient", "smoke").splitlines()
+    grouped = str(layout(results[:1], "insufficient", "smoke")).splitlines()
     assert [line.split()[0] for line in grouped] == ["Groups", "same:", "ERM", "fewer:", "V-REx"]
     assert "not run" in grouped[-1] and "not run" not in grouped[2]
 
@@ -244,7 +244,7 @@ def test_candidates_of_the_selection_lab(tmp_path: Path) -> None:
     assert first.left_out == pytest.approx((0.9, 0.8, 0.7))
     assert CRITERIA["oracle"](first) == pytest.approx(0.62)
     assert candidates(made[:-1]) == []
-    text = layout(made, "selection")
+    text = str(layout(made, "selection"))
     assert "50.0 ± 0.0 (58.5 ± 3.3)" in text and text.splitlines()[0].split()[-1] == "seeds"
 
 
