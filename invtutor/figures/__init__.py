@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from invtutor.figures.base import COLORS, NORMAL, Screen, new_figure, png
 from invtutor.figures.gallery import INKS, SIDE, digits, recolor
 from invtutor.figures.gradients import along_threshold, bowls, pixel_maps, survivors
-from invtutor.figures.lines import accuracy_curves, along_penalty, histories, move_cursor
+from invtutor.figures.lines import accuracy_curves, along_penalty, environment_risks, histories, move_cursor
 from invtutor.figures.planes import arrow, path, place, plane, regions
 from invtutor.figures.tables import beside, differences
 
@@ -32,6 +32,7 @@ __all__ = [
     "bowls",
     "differences",
     "digits",
+    "environment_risks",
     "histories",
     "move_cursor",
     "new_figure",

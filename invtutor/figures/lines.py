@@ -25,7 +25,7 @@ from invtutor.figures.base import (
 )
 from invtutor.history import History
 
-__all__ = ["accuracy_curves", "along_penalty", "histories", "move_cursor"]
+__all__ = ["accuracy_curves", "along_penalty", "environment_risks", "histories", "move_cursor"]
 
 DIRECT = 5  # up to so many lines are labeled at their ends; more get a legend
 ACCURACIES = ("train p=", "validation p=", "test p=", "gray")  # names of history.GLOSSARY that are shown in %
@@ -145,6 +145,31 @@ def along_penalty(
     _label_lines(ax)
     if at is not None:
         move_cursor(ax, at)
+    return ax
+
+
+def environment_risks(
+    risks: Mapping[str, Sequence[float]],
+    flip_rates: Sequence[float],
+    *,
+    judged: Mapping[str, Sequence[int]],
+    ax: Axes | None = None,
+) -> Axes:
+    """Risks in nats of some parameters, a line each over the training environments.
+
+    risks: for each label one risk per flip rate. judged: the numbers of a label's environments that get a ring.
+    Raises ValueError for a line with more or fewer points than there are flip rates.
+    """
+    _check_lengths("risks", risks, len(flip_rates))
+    ax = tidy(ax)
+    for style, marker, (label, values) in zip(styles(len(risks)), cycle(MARKERS), risks.items(), strict=False):
+        ax.plot(flip_rates, values, label=label, gid="curve", marker=marker, markersize=5, **style)
+        for i in judged.get(label, ()):
+            ring = {"marker": "o", "markersize": 15, "markerfacecolor": "none", "markeredgecolor": style["color"]}
+            ax.plot(flip_rates[i], values[i], gid="judged", **ring)
+    ax.set_xticks(flip_rates)
+    ax.set(xlabel="flip rate pₑ of the environment", ylabel="risk, nats")
+    _label_lines(ax)
     return ax
 
 

@@ -1,23 +1,20 @@
 """One update of meta-IRM, walked stage by stage on the exact problem of two weights."""
 
-import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import cycle
 from math import log
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
-import ipywidgets
 import torch
 from torch import Tensor
 
 from invtutor import figures, two_bit
 from invtutor.algorithms.meta_irm import deviation
 from invtutor.figures import Axes, Figure
-from invtutor.widgets.panel import Panel
+from invtutor.widgets.walk import Walk, listed
 
 __all__ = ["Stepper"]
 
-WEIGHTS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 100.0)
 AXES: dict[str, Any] = {"xlabel": "w_shape", "ylabel": "w_color"}
 CLOSE = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # half a close-up's width: the first that holds all arrows of the update
 GRAY = "#666666"
@@ -34,20 +31,13 @@ class Update(NamedTuple):
     gradient: Tensor  # (2,): of the objective, divided by λ where λ > 1
 
 
-class Stepper(Panel):
-    """Walks meta-IRM's update on contours of the exact risks of `two_bit`: θ; for each environment its inner step and
-    the outer loss of θ′ on the others; the combined step.
-
-    Step and Back go from stage to stage; Play finishes the update that way and goes on by whole updates until
-    it is pressed again; Reset returns to the start. The sliders α and λ act from the present stage on.
+class Stepper(Walk[Tensor]):
+    """Walks meta-IRM's update on contours of the exact risks of `two_bit`. Its stages, buttons and sliders: `Walk`.
 
     flip_rates: of the training environments, at least two. start: (w_shape, w_color); None is where ERM ends.
-    inner_rate, penalty_weight: where the sliders start; learning_rate: of the outer step, plain gradient descent.
-    pause: seconds between two pictures of Play; updates: after how many it rests. Raises ValueError for fewer than two
-    environments and for a penalty weight that the slider has not.
+    learning_rate: of the outer step, plain gradient descent. The others are those of `Walk`. Raises ValueError for
+    fewer than two environments and for a penalty weight that the slider has not.
     """
-
-    _player: ClassVar["Stepper | None"] = None  # one plays at a time: a cell that is run again stops its predecessor
 
     def __init__(
         self,
@@ -61,154 +51,20 @@ class Stepper(Panel):
         pause: float = 0.5,
         updates: int = 60,
     ):
-        if penalty_weight not in WEIGHTS:
-            raise ValueError(
-                f"Parameter `penalty_weight` should be one of {', '.join(f'{w:g}' for w in WEIGHTS)}. "
-                f"Found {penalty_weight!r}."
-            )
         if len(flip_rates) < 2:
             raise ValueError(f"Parameter `flip_rates` should have at least two. Found {list(flip_rates)}.")
-        self._rates, self._noise = tuple(flip_rates), label_noise
-        self._learning_rate, self._pause, self._most = learning_rate, pause, updates
+        self._rates, self._noise, self._learning_rate = tuple(flip_rates), label_noise, learning_rate
         mean = sum(flip_rates) / len(flip_rates)
         self._shape, self._erm = (_log_odds(label_noise), 0.0), (_log_odds(label_noise), _log_odds(mean))
-        self.path = [torch.tensor(start or self._erm, dtype=torch.double)]
-        self.stage = 0
-        self._task: asyncio.Task[None] | None = None
-        try:
-            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-        except RuntimeError:  # outside of a notebook there is nobody to play to
-            self._loop = None
-        if Stepper._player is not None:
-            Stepper._player.pause()
-        style: dict[str, Any] = {"style": {"description_width": "initial"}, "continuous_update": True}
-        controls = {
-            "inner_rate": ipywidgets.FloatSlider(
-                value=inner_rate,
-                min=0.0,
-                max=5.0,
-                step=0.1,
-                description="Inner rate α",
-                tooltip="How far the inner step goes. Arrow keys move it.",
-                readout_format=".1f",
-                **style,
-            ),
-            "penalty_weight": ipywidgets.SelectionSlider(
-                options=[(f"{weight:g}", weight) for weight in WEIGHTS],
-                value=penalty_weight,
-                description="Deviation weight λ",
-                tooltip="The weight of the standard deviation of the outer losses. Arrow keys move it.",
-                **style,
-            ),
-        }
-        super().__init__(controls, self._picture, width=900, height=470)
-        self.buttons = {
-            name: ipywidgets.Button(description=name, tooltip=words)
-            for name, words in {
-                "Step": "To the next stage of the update",
-                "Back": "To the stage before",
-                "Play": "Go on by itself; press again to pause",
-                "Reset": "To the start",
-            }.items()
-        }
-        for name, button in self.buttons.items():
-            button.on_click(lambda _, name=name: self._pressed(name))
-        sliders, image, words = self.ui.children
-        self.ui.children = (sliders, ipywidgets.HBox(list(self.buttons.values())), image, words)
-
-    # What is done
-
-    @property
-    def playing(self) -> bool:
-        """Whether the panel goes on by itself."""
-        return Stepper._player is self
-
-    def press(self, name: str) -> None:
-        """Press a button from Python: Step, Back, Play or Reset. Raises ValueError for another name, RuntimeError for
-        Play where no event loop runs, and what drawing raises."""
-        if name not in self.buttons:
-            raise ValueError(f"Parameter `name` should be one of {', '.join(self.buttons)}. Found {name!r}.")
-        if name == "Play" and self._loop is None:
-            raise RuntimeError("Play needs an event loop such as a notebook's; make the panel inside of one.")
-        self._pressed(name)
-        self._raise()
-
-    def go(self, updates: int) -> None:
-        """Make whole updates from Python and draw once; the panel then stands at the combined step."""
-        with self._lock:
-            for _ in range(updates):
-                self._move_on()
-            self.stage = self.last
-            self._refresh()
-            self._raise()
-
-    def pause(self) -> None:
-        """Stop playing, if it does."""
-        if self.playing:
-            Stepper._player = None
-            self.buttons["Play"].description = "Play"
-
-    def _pressed(self, name: str) -> None:
-        if name == "Play":
-            self._toggle()
-            return
-        self.pause()
-        with self._lock:
-            {"Step": self._step, "Back": self._back, "Reset": self._reset}[name]()
-            self._refresh()
-
-    def _step(self) -> None:
-        if self.stage == self.last:
-            self._move_on()
-        self.stage = (self.stage + 1) % (self.last + 1)
-
-    def _move_on(self) -> None:
-        self.path.append(self.path[-1] + self._move(self._update()))
-
-    def _back(self) -> None:
-        if self.stage == 0 and len(self.path) == 1:
-            return
-        if self.stage == 0:
-            self.path.pop()
-        self.stage = (self.stage - 1) % (self.last + 1)
-
-    def _reset(self) -> None:
-        del self.path[1:]
-        self.stage = 0
-
-    def _toggle(self) -> None:
-        if self.playing:
-            self.pause()
-        elif self._loop is not None:
-            if Stepper._player is not None:
-                Stepper._player.pause()
-            Stepper._player = self
-            self.buttons["Play"].description = "Pause"
-            # A button may call from another thread than the loop's.
-            self._loop.call_soon_threadsafe(self._begin)
-
-    def _begin(self) -> None:
-        self._task = asyncio.ensure_future(self._play())  # kept, or it might be collected while it sleeps
-
-    async def _play(self) -> None:
-        task = asyncio.current_task()
-        while self.playing and self._task is task and (self.stage < self.last or len(self.path) < self._most):
-            with self._lock:
-                if self.stage < self.last:
-                    self._step()
-                else:  # the first update was walked; from here on whole ones
-                    self._move_on()
-                self._refresh()
-            await asyncio.sleep(self._pause)
-        if self._task is task:
-            self.pause()
-
-    # What is computed
-
-    @property
-    def last(self) -> int:
-        """The number of the stage of the combined step; stage 0 is θ."""
-        return 2 * len(self._rates) + 1
+        super().__init__(
+            torch.tensor(start or self._erm, dtype=torch.double),
+            len(flip_rates),
+            inner_rate=inner_rate,
+            penalty_weight=penalty_weight,
+            most=5.0,
+            pause=pause,
+            updates=updates,
+        )
 
     def _losses(self, weights: Tensor) -> Tensor:
         return two_bit.meta_losses(weights, self._rates, self.values["inner_rate"], self._noise)
@@ -243,6 +99,9 @@ class Stepper(Panel):
             deviation(self._losses(theta)),
             gradient,
         )
+
+    def _next(self) -> Tensor:
+        return self.path[-1] + self._move(self._update())
 
     def _move(self, update: Update) -> Tensor:
         return -self._learning_rate * update.gradient
@@ -282,8 +141,8 @@ class Stepper(Panel):
 
         if self.stage == 0:
             plane("close up: θ, on the mean risk", lambda w: two_bit.risks(w, self._rates, self._noise).mean(0))
-            risks = _list(two_bit.risks(theta, self._rates, self._noise), ".4f")
-            return f"At θ the risks are {risks} nats, in the environments with p = {_list(self._rates)}."
+            risks = listed(two_bit.risks(theta, self._rates, self._noise), ".4f")
+            return f"At θ the risks are {risks} nats, in the environments with p = {listed(self._rates)}."
         if self.stage == self.last:
             plane("close up: the combined step, on the objective", self._objective)
             for pull, color in zip(pulls, cycle(figures.COLORS)):
@@ -296,7 +155,7 @@ class Stepper(Panel):
                 f"{_pair(theta + move)}."
             )
         color, rate = figures.COLORS[i % 5], self._rates[i]
-        others = _list([r for j, r in enumerate(self._rates) if j != i])
+        others = listed([r for j, r in enumerate(self._rates) if j != i])
         if not outer:
             plane(
                 f"close up: inner step, on the risk at p = {rate:g}",
@@ -328,7 +187,3 @@ def _log_odds(chance: float) -> float:
 
 def _pair(point: Tensor) -> str:
     return f"({point[0]:.3f}, {point[1]:.3f})"
-
-
-def _list(values: Iterable[float], style: str = "g") -> str:
-    return " and ".join(format(float(value), style) for value in values)
