@@ -127,6 +127,15 @@ def test_equal_ends_get_labels_apart() -> None:
     assert math.isclose(sum(heights), 0, abs_tol=1e-6)
 
 
+def test_environment_risks_ring_what_is_judged() -> None:
+    ax = figures.environment_risks({"θ": [0.3, 0.5], "θ′": [0.2, 0.6]}, [0.1, 0.2], judged={"θ′": [1]})
+    theta, adapted, ring = ax.lines
+    assert list(theta.get_ydata()) == [0.3, 0.5] and list(adapted.get_ydata()) == [0.2, 0.6]
+    assert ring.get_xdata() == [0.2] and ring.get_ydata() == [0.6] and ring.get_markeredgecolor() == adapted.get_color()
+    with pytest.raises(ValueError, match="`risks`"):
+        figures.environment_risks({"θ": [0.3]}, [0.1, 0.2], judged={})
+
+
 def test_cursor_moves_and_leaves_nothing_behind() -> None:
     ax = figures.accuracy_curves(CURVES, RATES, at=0.3)
     count = len(ax.get_children())

@@ -166,7 +166,7 @@ def environment_risks(
         ax.plot(flip_rates, values, label=label, gid="curve", marker=marker, markersize=5, **style)
         for i in judged.get(label, ()):
             ring = {"marker": "o", "markersize": 15, "markerfacecolor": "none", "markeredgecolor": style["color"]}
-            ax.plot(flip_rates[i], values[i], gid="judged", **ring)
+            ax.plot([flip_rates[i]], [values[i]], gid="judged", **ring)
     ax.set_xticks(flip_rates)
     ax.set(xlabel="flip rate pₑ of the environment", ylabel="risk, nats")
     _label_lines(ax)
