@@ -36,7 +36,7 @@ class DigitStepper(Walk[dict[str, Tensor]]):
         *,
         inner_rate: float = 0.2,
         penalty_weight: float = 2.0,
-        learning_rate: float = 1.0,
+        learning_rate: float = 0.3,
         pause: float = 0.5,
         updates: int = 60,
     ):
@@ -53,7 +53,7 @@ class DigitStepper(Walk[dict[str, Tensor]]):
             len(environments),
             inner_rate=inner_rate,
             penalty_weight=penalty_weight,
-            most=2.0,
+            largest_rate=2.0,
             pause=pause,
             updates=updates,
         )

@@ -61,7 +61,7 @@ class Stepper(Walk[Tensor]):
             len(flip_rates),
             inner_rate=inner_rate,
             penalty_weight=penalty_weight,
-            most=5.0,
+            largest_rate=5.0,
             pause=pause,
             updates=updates,
         )

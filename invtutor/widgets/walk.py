@@ -23,9 +23,9 @@ class Walk(Panel, Generic[Theta]):
     Step and Back go from stage to stage; Play finishes the update that way and goes on by whole updates until
     it is pressed again; Reset returns to the start. The sliders α and λ act from the present stage on.
 
-    start: the first θ. environments: how many. inner_rate, penalty_weight: where the sliders start. most: largest α.
-    pause: seconds between two pictures of Play; updates: after how many it rests. Raises ValueError for fewer than two
-    environments and for a penalty weight that the slider has not.
+    start: the first θ. environments: how many. inner_rate, penalty_weight: where the sliders start. largest_rate: of α.
+    pause: seconds between two pictures of Play; updates: after how many it rests. Raises ValueError for a penalty
+    weight that the slider has not.
     """
 
     _player: ClassVar["Walk[Any] | None"] = None  # one plays at a time: a cell run again stops its predecessor
@@ -37,7 +37,7 @@ class Walk(Panel, Generic[Theta]):
         *,
         inner_rate: float,
         penalty_weight: float,
-        most: float,
+        largest_rate: float,
         pause: float,
         updates: int,
     ):
@@ -62,7 +62,7 @@ class Walk(Panel, Generic[Theta]):
             "inner_rate": ipywidgets.FloatSlider(
                 value=inner_rate,
                 min=0.0,
-                max=most,
+                max=largest_rate,
                 step=0.1,
                 description="Inner rate α",
                 tooltip="How far the inner step goes. Arrow keys move it.",
