@@ -68,9 +68,13 @@ def reaper() -> Iterator[None]:
     """
     set_child_subreaper = 36
     libc = ctypes.CDLL(None)
+    own = set(psutil.Process().children())
     libc.prctl(set_child_subreaper, 1, 0, 0, 0)
     yield
     libc.prctl(set_child_subreaper, 0, 0, 0, 0)
+    for orphan in set(psutil.Process().children()) - own:
+        if gone(orphan):
+            orphan.wait()  # else it would stay a zombie for the tests that follow
 
 
 def words(process: psutil.Process) -> list[str]:
