@@ -518,9 +518,9 @@ def test_speed_is_the_steps_of_a_picture(digits: Digits) -> None:
 
 def test_a_slow_step_is_worth_a_word(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:
-        monkeypatch.setattr(sys.modules["invtutor.widgets.live"], "SLOW", 0.0)
+        monkeypatch.setattr(sys.modules["invtutor.widgets.live_panel"], "SLOW", 0.0)
         made = panel(digits, steps=100_000)
-        monkeypatch.setattr(sys.modules["invtutor.widgets.live"], "BURST", 1e-9)
+        monkeypatch.setattr(sys.modules["invtutor.widgets.live_panel"], "BURST", 1e-9)
         made.press("play")
         await until(lambda: "One step of IRMv1 takes" in made.status.value)
         made.press("pause")
@@ -632,7 +632,7 @@ def test_a_closed_panel_lets_go(digits: Digits) -> None:
 
 
 def test_no_pyplot(digits: Digits) -> None:
-    code = "import sys, invtutor.widgets.live; assert 'matplotlib.pyplot' not in sys.modules"
+    code = "import sys, invtutor.widgets.live_panel; assert 'matplotlib.pyplot' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

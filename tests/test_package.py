@@ -1,7 +1,9 @@
 """What a stranger finds: files that agree with one another, and nothing that should not be in a repository."""
 
+import pkgutil
 import re
 import subprocess
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,18 @@ def test_every_public_name_can_be_had() -> None:
         assert getattr(invtutor, name) is not None
     with pytest.raises(AttributeError, match="nonsense"):
         invtutor.nonsense  # noqa: B018
+
+
+def test_no_name_hides_a_module() -> None:
+    packages = [
+        invtutor,
+        *(import_module(m.name) for m in pkgutil.walk_packages(invtutor.__path__, "invtutor.") if m.ispkg),
+    ]
+    for package in packages:
+        for found in pkgutil.iter_modules(package.__path__):
+            if found.name != "__main__":  # it is a program, and no name
+                module = import_module(f"{package.__name__}.{found.name}")
+                assert getattr(package, found.name) is module, module.__name__
 
 
 def test_links_of_readme_and_lessons_lead_somewhere() -> None:

@@ -7,7 +7,7 @@ a panel owns one object `Figure`, draws under a lock and shows PNG bytes; no pyp
 from invtutor.widgets.bowls import bowls_panel, threshold_panel
 from invtutor.widgets.budget import budget_panel, stages_panel
 from invtutor.widgets.digit_stepper import DigitStepper
-from invtutor.widgets.live import Live, live
+from invtutor.widgets.live_panel import Live, live
 from invtutor.widgets.panel import Panel
 from invtutor.widgets.sliders import flip_rate_panel, penalty_panel
 from invtutor.widgets.stepper import Stepper
