@@ -42,7 +42,7 @@ def _ratio(values: Tensor, budget: float) -> Tensor:
             lambda s, budget: s * budget / s.sum(),
         ),
         "You clamp to [0, 1] and forget the budget.": lambda s, budget: s.clamp(0, 1),
-        "You take the excess in equal parts and clamp after that: whoever ends at 0 or 1 leaves a rest to the others.": (
+        "You take the excess in equal parts and clamp after that: who ends at 0 or 1 leaves a rest to the others.": (
             lambda s, budget: (s.clamp(0, 1) - max(s.clamp(0, 1).sum().item() - budget, 0) / len(s)).clamp(0, 1),
             lambda s, budget: (s - max(s.sum().item() - budget, 0) / len(s)).clamp(0, 1),
         ),
