@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.axes import Axes
+from matplotlib.legend import Legend
 
 from invtutor import figures
 from invtutor.environments import Canvas, Environment
@@ -105,10 +106,39 @@ def test_accuracy_curves_are_in_percent_with_all_marks() -> None:
     assert ax.get_xlim() == (0, 1) and ax.get_ylim() == (0, 100)
     assert "flip rate" in ax.get_xlabel() and "%" in ax.get_ylabel()
     assert curves(ax)["color"].tolist() == [100, 75, 50, 25, 0]
-    assert {"best invariant 75 %", "chance 50 %", "shape", "color"} <= set(texts(ax))
-    assert texts(ax).count("train") == 2
+    assert {"chance 50 %", "shape", "color"} <= set(texts(ax))
+    assert texts(ax).count("train") == 1, "two words would run together"
+    assert key(ax) == ["best invariant 75 %"]
     assert len(ax.collections) == 1
     assert cursor_values(ax) == ["75.0", "70.0"]
+
+
+def key(ax: Axes) -> list[str]:
+    """What the key in the corner says, apart from a legend of the curves."""
+    keys = [child for child in ax.get_children() if isinstance(child, Legend) and child is not ax.get_legend()]
+    return [text.get_text() for legend in keys for text in legend.get_texts()]
+
+
+def test_rates_apart_have_a_word_each_and_neighbors_one_between_them() -> None:
+    ax = figures.accuracy_curves(CURVES, RATES, train_rates=(0.5, 0.1, 0.2))
+    assert [text.xy[0] for text in ax.texts if text.get_text() == "train"] == pytest.approx([0.15, 0.5])
+
+
+@pytest.mark.parametrize("curved", [True, False])
+def test_both_ceilings_stand_where_they_should_and_look_different(curved: bool) -> None:
+    levels = {"ceiling": 0.75, "balanced": 0.705}
+    if curved:
+        ax = figures.accuracy_curves(CURVES, RATES, **levels)
+        names, heights = key(ax), [float(line.get_ydata()[0]) for line in ax.lines]
+    else:
+        ax = figures.beside({"ERM": [0.1, 0.2]}, **levels)
+        names, heights = (
+            [text.get_text() for text in ax.get_legend().get_texts()],
+            [line.get_xdata()[0] for line in ax.lines],
+        )
+    assert {"best invariant 75 %", "color-balanced 70.5 %"} <= set(names)
+    dashes = [str(line._dash_pattern) for line, height in zip(ax.lines, heights, strict=True) if height in (75, 70.5)]
+    assert len(set(dashes)) == len(dashes) == 2
 
 
 def test_lines_differ_by_more_than_color_and_many_lines_get_a_legend() -> None:

@@ -1,6 +1,6 @@
 """What every picture shares: figures free of pyplot, PNG bytes, colors, and text that keeps out of its own way."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from itertools import cycle, islice
 from math import isfinite
@@ -13,7 +13,20 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
-__all__ = ["COLORS", "DASHES", "DIM", "DPI", "FAINT", "MARKERS", "NORMAL", "SMALL", "Screen", "decade", "new_figure"]
+__all__ = [
+    "COLORS",
+    "DASHES",
+    "DIM",
+    "DPI",
+    "FAINT",
+    "LEVELS",
+    "MARKERS",
+    "NORMAL",
+    "SMALL",
+    "Screen",
+    "decade",
+    "new_figure",
+]
 __all__ += ["note", "png", "require", "shifts", "styles", "tidy"]
 
 # Okabe and Ito's colors, told apart by color-blind readers, dark enough for text on white.
@@ -25,6 +38,11 @@ METADATA: Any = {"Software": None}  # the bytes should not depend on the version
 DPI = 100
 SMALL, NORMAL = 9, 10  # font sizes in points
 FAINT, DIM = "#BBBBBB", "#666666"
+LEVELS: Mapping[str, Mapping[str, Any]] = {
+    "best invariant": {"color": "black", "linestyle": ":"},
+    "color-balanced": {"color": "black", "linestyle": (0, (5, 2, 1, 2))},
+}
+"""How the two ceilings are drawn, everywhere."""
 
 
 def new_figure(width: int = 900, height: int = 400) -> Figure:

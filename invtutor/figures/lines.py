@@ -3,16 +3,20 @@
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from math import ceil, floor, log10
+from statistics import fmean
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from invtutor.figures.base import (
     DIM,
     FAINT,
+    LEVELS,
     MARKERS,
     NORMAL,
     SMALL,
@@ -37,6 +41,7 @@ def accuracy_curves(
     *,
     train_rates: Sequence[float] = (),
     ceiling: float | None = None,
+    balanced: float | None = None,
     chance: float = 0.5,
     bands: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
     at: float | None = None,
@@ -45,22 +50,24 @@ def accuracy_curves(
     """Accuracy against flip rate. Accuracies and rates are given in [0, 1]; accuracies are shown in %.
 
     curves: for each label one accuracy per flip rate. bands: (low, high) around some of them.
-    train_rates: marked by vertical lines. ceiling: the best invariant accuracy. at: where the cursor stands.
+    train_rates: marked by vertical lines. ceiling: the best invariant accuracy. balanced: what a network reaches
+    that is told the colors and trains on color-balanced draws. at: where the cursor stands.
     Raises ValueError for a curve with more or fewer points than there are flip rates.
     """
     _check_lengths("curves", curves, len(flip_rates))
     ax = tidy(ax)
     ax.set(xlim=(0, 1), ylim=(0, 100), xlabel="flip rate pₑ: how often color and label disagree", ylabel="accuracy, %")
     ax.set_xticks(np.linspace(0, 1, 11))
-    _level(ax, chance, "chance", FAINT)
-    if ceiling is not None:
-        _level(ax, ceiling, "best invariant", "black")
-    labeled = -1.0
+    ax.axhline(100 * chance, color=FAINT, linewidth=1.2, linestyle=":", zorder=2)
+    note(ax, f"chance {_percent(chance)}", (1, 100 * chance), (-4, 4), ha="right", color=DIM)
+    _ceilings(ax, {"best invariant": ceiling, "color-balanced": balanced})
+    neighbors: list[list[float]] = []
     for rate in sorted(train_rates):
         ax.axvline(rate, color=FAINT, linewidth=1, zorder=1)
-        if rate - labeled > 0.06:  # else the words would overlap
-            note(ax, "train", (rate, 100), (0, 2), ha="center", color=DIM)
-            labeled = rate
+        near = neighbors and rate - neighbors[-1][-1] < 0.15  # a word each would run together
+        neighbors[-1:] = [[*neighbors[-1], rate]] if near else [*neighbors[-1:], [rate]]
+    for rates in neighbors:
+        note(ax, "train", (fmean(rates), 100), (0, 2), ha="center", color=DIM)
     for style, (label, curve) in zip(styles(len(curves)), curves.items(), strict=True):
         percent = 100 * np.asarray(curve)
         if bands and label in bands:
@@ -256,10 +263,23 @@ def _set_height(ax: Axes, names: Sequence[str], log: bool) -> None:
         ax.set_ylim(0, 100)
 
 
-def _level(ax: Axes, accuracy: float, words: str, color: str) -> None:
-    """A horizontal line with its name above its right end, where curves that trust color have fallen far below."""
-    ax.axhline(100 * accuracy, color=color, linewidth=1.2, linestyle=":", zorder=2)
-    note(ax, f"{words} {100 * accuracy:.3g} %", (1, 100 * accuracy), (-4, 4), ha="right", color=DIM)
+def _ceilings(ax: Axes, levels: Mapping[str, float | None]) -> None:
+    """Horizontal lines, with their key in the upper right corner: there no curve passes that trusts the color or that
+    lies below them, while at the lines' own height flat curves and the cursor's values do."""
+    lines: list[Artist] = [
+        ax.axhline(100 * level, label=f"{name} {_percent(level)}", linewidth=1.2, zorder=2, **LEVELS[name])
+        for name, level in levels.items()
+        if level is not None
+    ]
+    if lines:
+        look: dict[str, Any] = {"fontsize": SMALL, "labelcolor": DIM, "labelspacing": 0.25, "borderaxespad": 0.2}
+        frame: dict[str, Any] = {"edgecolor": "none", "framealpha": 0.85}
+        names = [str(line.get_label()) for line in lines]
+        ax.add_artist(Legend(ax, lines, names, loc="upper right", **look, **frame)).set_zorder(4)  # above the cursor
+
+
+def _percent(accuracy: float) -> str:
+    return f"{100 * accuracy:.3g} %"
 
 
 def _curves(ax: Axes) -> list[Line2D]:

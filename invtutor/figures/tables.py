@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from invtutor.figures.base import COLORS, DIM, FAINT, SMALL, new_figure, require, tidy
+from invtutor.figures.base import COLORS, DIM, FAINT, LEVELS, SMALL, new_figure, require, tidy
 from invtutor.history import spread
 
 __all__ = ["beside", "differences"]
@@ -17,14 +17,15 @@ def beside(
     *,
     xlabel: str = "accuracy, %",
     ceiling: float | None = None,
+    balanced: float | None = None,
     names: bool = True,
     ax: Axes | None = None,
 ) -> Axes:
     """One line per row: a dot for each seed, the mean and its deviation, and a square for the published number.
 
     measured: for each row its accuracies in [0, 1], one per seed; a row may be empty. published: (mean, deviation) in
-    [0, 1] of some rows, the deviation None where not known. ceiling: the best invariant accuracy, marked. names: write
-    the rows' names. Raises ValueError where there is no row.
+    [0, 1] of some rows, the deviation None where not known. ceiling, balanced: as in `accuracy_curves`, marked. names:
+    write the rows' names. Raises ValueError where there is no row.
     """
     require("measured", len(measured) > 0, "at least one row", measured)
     ax = _rows(list(measured), names, ax)
@@ -41,8 +42,9 @@ def beside(
             xerr = None if std is None else 100 * std
             square: dict[str, Any] = {"fmt": "s", "color": COLORS[1], "mfc": "white", "label": "published", **error}
             ax.errorbar(100 * mean, height + 0.28, xerr=xerr, **square)
-    if ceiling is not None:
-        ax.axvline(100 * ceiling, color="black", linewidth=1.2, linestyle=":", zorder=1)
+    for name, level in (("best invariant", ceiling), ("color-balanced", balanced)):
+        if level is not None:
+            ax.axvline(100 * level, label=f"{name} {100 * level:.3g} %", linewidth=1.2, zorder=1, **LEVELS[name])
     ax.set(xlim=(0, 100), xlabel=xlabel)
     handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
     if len(handles) > 1:

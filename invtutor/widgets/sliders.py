@@ -28,11 +28,13 @@ def flip_rate_panel(
     value: float = 0.1,
     train_rates: Sequence[float] = (),
     ceiling: float | None = None,
+    balanced: float | None = None,
 ) -> Panel:
     """A slider over the flip rate p_e: the first digits of a canvas are recolored, a cursor runs along the accuracies.
 
     predictors: by label, accuracy in [0, 1] as a function of the flip rate, such as `world.bayes("color").accuracy`
-    or `lambda p: run.curve([p])[0]`. value: where the slider starts, in [0, 1]. train_rates, ceiling: marked.
+    or `lambda p: run.curve([p])[0]`. value: where the slider starts, in [0, 1]. train_rates, ceiling, balanced: marked
+    as in `figures.accuracy_curves`.
     """
     if not 0 <= value <= 1:
         raise ValueError(f"Parameter `value` should be in [0, 1]. Found {value!r}.")
@@ -43,8 +45,8 @@ def flip_rate_panel(
     def build(figure: Figure, environment: Environment) -> None:
         halves: Any = figure.subfigures(2, 1, height_ratios=(232, 268))  # their margins differ
         figures.digits(environment, columns=8, ax=halves[0].subplots())
-        marks: dict[str, Any] = {"train_rates": train_rates, "ceiling": ceiling, "chance": 1 / canvas.classes}
-        figures.accuracy_curves(curves, rates, **marks, ax=halves[1].subplots())
+        marks: dict[str, Any] = {"train_rates": train_rates, "ceiling": ceiling, "balanced": balanced}
+        figures.accuracy_curves(curves, rates, **marks, chance=1 / canvas.classes, ax=halves[1].subplots())
         _freeze(figure)
 
     def draw(figure: Figure, flip_rate: float) -> str:
