@@ -79,7 +79,7 @@ class Lesson:
         self.name, self.profile, self.seed, self.device, self.digits = name, profile, seed, device, digits
         self.parameters = parameters
         self.seeds = SEEDS[profile]
-        self.claims: list[dict[str, Any]] = []
+        self.claims: dict[str, dict[str, Any]] = {}
         self._start = time.perf_counter()
 
     @cached_property
@@ -106,15 +106,20 @@ class Lesson:
     def claim(self, statement: str, values: float | Sequence[float], low: float, high: float) -> None:
         """Hold a statement of the prose against its measurement: the mean over seeds must lie in [low, high].
 
-        values: one number per seed. Raises AssertionError where it does not; in a setting that the prose does not
-        speak of, the numbers are shown and not judged.
+        values: one number per seed, or a single number, such as a closed form. A claim that is made again, by a cell
+        that is run again, takes the place of the former. Raises AssertionError where the mean lies outside; in a
+        setting that the prose does not speak of, the numbers are shown and not judged.
         """
-        measured = spread([values] if isinstance(values, int | float) else list(values))
+        alone = isinstance(values, int | float)
+        measured = spread([float(values)] if alone else list(values))  # type: ignore[arg-type]
         holds = low <= measured.mean <= high
-        numbers = f"{measured.mean:.3f} ± {measured.std:.3f} over {measured.count} seed{'s' * (measured.count > 1)}"
-        band = f"[{low:g}, {high:g}]"
+        deviation = "" if measured.std is None else f" ± {measured.std:.3f}"
+        seeds = "" if alone else f" over {measured.count} seeds" if measured.count > 1 else ", one seed"
+        numbers, band = f"{measured.mean:.3f}{deviation}{seeds}", f"[{low:g}, {high:g}]"
         verdict = "not judged" if self.unjudged else "holds" if holds else "FAILS"
-        self.claims.append({"statement": statement, "mean": measured.mean, "band": [low, high], "verdict": verdict})
+        made = {"statement": statement, "mean": measured.mean, "band": [low, high], "verdict": verdict}
+        self.claims.pop(statement, None)
+        self.claims[statement] = made
         if self.unjudged:
             print(f"– {statement}: {numbers} (expected in {band}; not judged: {self.unjudged})")
             return
@@ -139,9 +144,10 @@ class Lesson:
             "seeds": self.seeds,
             "digits": self.digits.source,
             "device": device_name(self.device),
+            "threads": torch.get_num_threads(),
             "headline": headline,
             "metrics": {**metrics, "table": {k: dict(v) for k, v in (table or {}).items()}},
-            "claims": self.claims,
+            "claims": list(self.claims.values()),
             "seconds": round(seconds, 2),
             "peak_memory_mb": round(peak_memory(), 1),
             "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -151,13 +157,18 @@ class Lesson:
                 "python": platform.python_version(),
             },
         }
-        judged = sum(claim["verdict"] == "holds" for claim in self.claims)
-        text = f"{headline} · {judged} of {len(self.claims)} claims judged, all hold"
-        text += f" · {seconds:.0f} s, peak memory {result['peak_memory_mb']:.0f} MB"
+        text = f"{headline} · {self._count()} · {seconds:.0f} s, peak memory {result['peak_memory_mb']:.0f} MB"
         display({"application/vnd.invtutor.result+json": result, "text/plain": text}, raw=True)
         if out_dir := self.parameters.get("out_dir"):
             Path(out_dir).mkdir(parents=True, exist_ok=True)
             write_atomically(Path(out_dir) / "result.json", json.dumps(result, indent=2) + "\n")
+
+    def _count(self) -> str:
+        verdicts = [claim["verdict"] for claim in self.claims.values()]
+        judged, failed = len(verdicts) - verdicts.count("not judged"), verdicts.count("FAILS")
+        if failed:
+            return f"{failed} of {judged} judged claims FAIL"
+        return f"{judged} of {len(verdicts)} claims judged" + (", all hold" if judged else "")
 
 
 def device_name(device: str) -> str:

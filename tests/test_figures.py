@@ -128,7 +128,7 @@ def test_rates_apart_have_a_word_each_and_neighbors_one_between_them() -> None:
 def test_both_ceilings_stand_where_they_should_and_look_different(curved: bool) -> None:
     levels = {"ceiling": 0.75, "balanced": 0.705}
     if curved:
-        ax = figures.accuracy_curves(CURVES, RATES, **levels)
+        ax = figures.accuracy_curves({"color": CURVES["color"]}, RATES, **levels)
         names, heights = key(ax), [float(line.get_ydata()[0]) for line in ax.lines]
     else:
         ax = figures.beside({"ERM": [0.1, 0.2]}, **levels)
@@ -139,6 +139,14 @@ def test_both_ceilings_stand_where_they_should_and_look_different(curved: bool) 
     assert {"best invariant 75 %", "color-balanced 70.5 %"} <= set(names)
     dashes = [str(line._dash_pattern) for line, height in zip(ax.lines, heights, strict=True) if height in (75, 70.5)]
     assert len(set(dashes)) == len(dashes) == 2
+
+
+def test_intervals_are_drawn_from_three_pairs_on() -> None:
+    def spans(*pairs: float) -> int:
+        return len(figures.differences({"a less b": pairs}).collections)
+
+    assert [spans(0.1), spans(0.1, 0.2), spans(0.1, 0.2, 0.3)] == [0, 0, 1]
+    assert not figures.beside({"ERM": [0.1]}).collections, "one seed has no deviation"
 
 
 def test_lines_differ_by_more_than_color_and_many_lines_get_a_legend() -> None:

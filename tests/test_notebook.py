@@ -71,6 +71,37 @@ def test_claims_hold_fail_or_are_not_judged(capsys: pytest.CaptureFixture[str]) 
         assert "not judged" in capsys.readouterr().out
 
 
+def test_a_claim_says_no_spread_where_there_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    lesson = notebook.begin("x", profile="quick")
+    capsys.readouterr()
+    lesson.claim("closed form", 0.75, 0.7, 0.8)
+    lesson.claim("one run", [0.75], 0.7, 0.8)
+    assert capsys.readouterr().out == "✓ closed form: 0.750, in [0.7, 0.8]\n✓ one run: 0.750, one seed, in [0.7, 0.8]\n"
+
+
+def test_cells_may_be_run_twice_and_in_another_order(tmp_path: Path, shown: list[Any]) -> None:
+    lesson = notebook.begin("x", profile="quick", out_dir=str(tmp_path))
+    claims: list[Any] = [("first", 0.1, 0.0, 1.0), ("second", 0.2, 0.0, 1.0), ("third", 2.0, 0.0, 1.0)]
+    with pytest.raises(AssertionError, match="third"):
+        for claim in claims:
+            lesson.claim(*claim)
+    lesson.finish("too early")
+    assert "1 of 3 judged claims FAIL" in shown[-1]["text/plain"]
+    for claim in [("third", 0.3, 0.0, 1.0), *claims[:2]]:
+        lesson.claim(*claim)
+    lesson.finish("done")
+    assert "3 of 3 claims judged, all hold" in shown[-1]["text/plain"]
+    kept = json.loads((tmp_path / "result.json").read_text())["claims"]
+    assert {claim["statement"]: claim["mean"] for claim in kept} == {"first": 0.1, "second": 0.2, "third": 0.3}
+    assert {claim["verdict"] for claim in kept} == {"holds"} and len(kept) == 3
+
+
+def test_the_result_records_what_numbers_depend_on(tmp_path: Path, shown: list[Any]) -> None:
+    notebook.begin("x", profile="smoke", out_dir=str(tmp_path)).finish("done")
+    assert json.loads((tmp_path / "result.json").read_text())["threads"] == torch.get_num_threads()
+    assert "0 of 0 claims judged" in shown[-1]["text/plain"] and "all hold" not in shown[-1]["text/plain"]
+
+
 def test_recipes_follow_the_lesson(digits: Digits) -> None:
     recipe = notebook.begin("x", profile="smoke", seed=5, flip_rates=[0.3, 0.4]).recipe("irmv1", penalty_weight=7.0)
     assert (recipe.seed, recipe.flip_rates, recipe.source) == (5, (0.3, 0.4), digits.source)

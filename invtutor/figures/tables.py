@@ -34,9 +34,8 @@ def beside(
         if seeds:
             over = spread(list(seeds))
             ax.plot([100 * v for v in seeds], [height] * len(seeds), "o", color=COLORS[0], alpha=0.25, markersize=4)
-            ax.errorbar(
-                100 * over.mean, height, xerr=100 * over.std, fmt="o", color=COLORS[0], label="measured", **error
-            )
+            xerr = None if over.std is None else 100 * over.std
+            ax.errorbar(100 * over.mean, height, xerr=xerr, fmt="o", color=COLORS[0], label="measured", **error)
         if published and row in published:
             mean, std = published[row]
             xerr = None if std is None else 100 * std
@@ -55,10 +54,10 @@ def beside(
 def differences(
     paired: Mapping[str, Sequence[float]], *, xlabel: str = "difference, percentage points", ax: Axes | None = None
 ) -> Axes:
-    """One line per row: a dot for each pair, the mean difference and its 95 % bootstrap interval, and a line at zero.
+    """One line per row: a dot for each pair, the mean difference with its 95 % interval, and a line at zero.
 
-    paired: for each row the differences of accuracies, one per seed. Raises ValueError where there is no row, or an
-    empty one.
+    paired: for each row the differences of accuracies, one per seed; with fewer than three there is no interval
+    (`history.spread`). Raises ValueError where there is no row, or an empty one.
     """
     require("paired", len(paired) > 0, "at least one row", paired)
     ax = _rows(list(paired), True, ax)
@@ -66,7 +65,7 @@ def differences(
     for height, seeds in enumerate(paired.values()):
         over = spread(list(seeds))
         ax.plot([100 * v for v in seeds], [height] * len(seeds), "o", color=FAINT, markersize=5)
-        reach = [[100 * (over.mean - over.low)], [100 * (over.high - over.mean)]]
+        reach = None if over.low is None else 100 * (over.mean - over.low)
         ax.errorbar(100 * over.mean, height, xerr=reach, fmt="D", color=COLORS[0], elinewidth=2, capsize=4)
     ax.set(xlabel=xlabel)
     return ax

@@ -144,8 +144,8 @@ def penalty_panel(
         seeds = f"{count} seeds, mean ± standard deviation" if count > 1 else "1 seed"
 
         def spoken(name: str, style: str, scale: float = 1.0) -> str:
-            mean, std = (format(scale * value, style) for value in (summary[name].mean, summary[name].std))
-            return f"{name} {mean} ± {std}" if count > 1 else f"{name} {mean}"
+            mean, std = summary[name].mean, summary[name].std
+            return f"{name} {scale * mean:{style}}" + ("" if std is None else f" ± {scale * std:{style}}")
 
         accuracies = ", ".join(f"{spoken(name, '.1f', 100.0)} %" for name in (*environments, *validation))
         others = ", ".join(spoken(name, ".3g") for name in ("risk", *risks, "penalty") if name in summary)
