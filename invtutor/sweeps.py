@@ -174,7 +174,7 @@ TABLES: Mapping[str, Table] = {
     "two_spurious": Table("Two spurious features", _TEST, _rows(_THREE, patch=True)),
     "multi_class": Table("Several classes", ("train", "test p=0.9"), (*_multi_class(5), *_multi_class(10))),
     "ablations": Table("meta-IRM's ablations", ("test p=0.1", "test p=0.9"), _ablations()),
-    "selection": Table("Model selection", ("test p=0.9",), tuple(_selection()), {"smoke": 1, "quick": 2, "paper": 3}),
+    "selection": Table("Model selection", ("test p=0.9",), tuple(_selection()), {"smoke": 1, "quick": 5, "paper": 3}),
 }
 
 

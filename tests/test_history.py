@@ -113,7 +113,8 @@ def test_spread_against_numpy() -> None:
 def test_students_t_against_the_integral_of_its_density(freedom: int) -> None:
     scale = math.gamma((freedom + 1) / 2) / (math.sqrt(freedom * math.pi) * math.gamma(freedom / 2))
     grid = np.linspace(0, student_t(freedom), 200_001)
-    share = 2 * np.trapezoid(scale * (1 + grid**2 / freedom) ** (-(freedom + 1) / 2), grid)
+    density = scale * (1 + grid**2 / freedom) ** (-(freedom + 1) / 2)
+    share = 2 * (density[1:] + density[:-1]).mean() / 2 * grid[-1]
     assert share == pytest.approx(0.95, abs=1e-8)
 
 

@@ -245,7 +245,7 @@ def test_candidates_of_the_selection_lab(tmp_path: Path) -> None:
     assert CRITERIA["oracle"](first) == pytest.approx(0.62)
     assert candidates(made[:-1]) == []
     text = str(layout(made, "selection"))
-    assert "50.0 ± 0.0 (58.5 ± 3.3)" in text and text.splitlines()[0].split()[-1] == "seeds"
+    assert "50.0 (58.5 ± 3.3 s.e.)" in text and text.splitlines()[0].split()[-1] == "seeds"
 
 
 def test_settings_of_a_method_differ_and_start_with_its_own() -> None:

@@ -23,7 +23,8 @@ def test_beside() -> None:
     assert bars(ax) == {"measured": [(11.0, 0), (68.0, 1)], "published": [(66.9, 1.28), (70.0, 2.28)]}
     assert [label.get_text() for label in ax.get_yticklabels()] == ["ERM", "IRMv1", "MAPLE"]
     legend = ax.get_legend()
-    assert legend is not None and [text.get_text() for text in legend.get_texts()] == ["measured", "published"]
+    names = ["best invariant 75 %", "measured", "published"]
+    assert legend is not None and [text.get_text() for text in legend.get_texts()] == names
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first row is on top
     assert ax.get_xlim() == (0, 100)
     assert not windows.Gcf.figs
@@ -41,8 +42,10 @@ def test_differences() -> None:
     ax = figures.differences({"V-REx less IRMv1": [0.01, -0.03, 0.02], "one seed": [0.05]})
     (first, second) = (spot for spots in bars(ax).values() for spot in spots)
     assert first == (0.0, 0) and second == (5.0, 1)
-    spans = [container.lines[2][0].get_segments()[0] for container in ax.containers]  # type: ignore[attr-defined]
-    assert -3 <= spans[0][0][0] < 0 < spans[0][1][0] <= 2
+    spans = [container.lines[2] for container in ax.containers]  # type: ignore[attr-defined]
+    (low, _), (high, _) = spans[0][0].get_segments()[0]
+    assert (low, high) == pytest.approx((-6.572, 6.572), abs=0.01), "4.303 · 2.646 / √3"
+    assert spans[1] == ()
 
 
 def test_no_rows() -> None:
