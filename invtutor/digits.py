@@ -3,12 +3,12 @@
 MNIST: LeCun, Bottou, Bengio, Haffner, Gradient-based learning applied to document recognition, 1998.
 """
 
+import errno
 import functools
 import gzip
 import hashlib
 import io
 import os
-import tempfile
 import time
 import urllib.request
 import zlib
@@ -24,6 +24,7 @@ from platformdirs import user_cache_path
 from torch import Tensor
 from tqdm import tqdm
 
+from invtutor.files import own_folder, write_atomically
 from invtutor.typefaces import draw_digits
 
 __all__ = ["SOURCES", "Digits", "DigitsError", "load_digits"]
@@ -151,14 +152,22 @@ def _download(raw: Path, names: list[str], mirrors: list[str], checksums: dict[s
     deadline = time.monotonic() + DOWNLOAD_SECONDS
     name = names[0]
     try:
-        raw.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=raw.parent) as folder:  # fails early where read-only
-            for name in names:
-                content = _fetch(f"{name}.gz", mirrors, checksums[f"{name}.gz"], deadline)
-                Path(folder, name).write_bytes(content)
-                os.replace(Path(folder, name), raw / name)
+        _check_writable(raw)
+        for name in names:
+            content = _fetch(f"{name}.gz", mirrors, checksums[f"{name}.gz"], deadline)
+            raw.mkdir(parents=True, exist_ok=True)  # not before there is something to keep: the path may be a mistake
+            write_atomically(raw / name, content)
     except OSError as error:
         _failed_downloads[raw] = f"{name}: {_line(error)}"
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise OSError where a folder cannot be made or written, and make nothing."""
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
 
 
 def _fetch(name: str, mirrors: list[str], checksum: str, deadline: float) -> bytes:
@@ -228,9 +237,9 @@ def _kept(name: str, make: Callable[[], Digits]) -> Digits:
         digits = make()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=path.parent) as folder:
-            np.savez(Path(folder, name), **{part: getattr(digits, part).numpy() for part in parts})
-            os.replace(Path(folder, name), path)
+        with own_folder(path.parent) as scratch:
+            np.savez(scratch / name, **{part: getattr(digits, part).numpy() for part in parts})
+            os.replace(scratch / name, path)
     except OSError:
         pass  # nothing is lost but the seconds of the next time
     return digits

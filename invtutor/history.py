@@ -3,14 +3,15 @@
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import fmean, stdev
 
-__all__ = ["GLOSSARY", "History", "Spread", "spread", "student_t", "write_atomically"]
+from invtutor.files import write_atomically
+
+__all__ = ["GLOSSARY", "History", "Spread", "spread", "student_t"]
 
 GLOSSARY = {
     "step": "optimizer steps taken; the batch metrics are from just before the last of them, the others from after it",
@@ -30,20 +31,6 @@ GLOSSARY = {
     "gray": "accuracy on the test digits with both channels lit: what the network knows about shape, in [0, 1]",
     "seconds": "wall-clock time of the training steps, in seconds",
 }
-
-
-def write_atomically(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file so that a reader sees the old file or the whole new one, never a part."""
-    target = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)  # mkstemp makes files private
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 class History:

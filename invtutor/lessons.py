@@ -8,12 +8,10 @@ import ast
 import asyncio
 import copy
 import difflib
-import hashlib
 import json
 import math
 import os
 import re
-import shutil
 import sys
 import tempfile
 import threading
@@ -26,7 +24,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-from invtutor.history import write_atomically
+from invtutor.files import (
+    checksum,
+    is_known,
+    is_sealed,
+    manifest_text,
+    own_folder,
+    read_manifest,
+    same,
+    sealed,
+    write_atomically,
+)
 from invtutor.sheets import Sheet
 
 __all__ = ["Lesson", "LessonError", "Parameter", "Result", "binder_link", "copy_lessons", "course", "execute", "find"]
@@ -226,7 +234,8 @@ def execute(
     given: parameters as for `resolve`. timeout: seconds for the whole lesson. quiet: no progress bar on stderr.
     The lesson's `out_dir`, if it has one, is filled in here. Raises ValueError before anything runs for wrong
     parameters or an `out` that cannot be used, and LessonError when the lesson fails; then an older result stays
-    and the notebook as far as it came is ``<lesson>.failed.ipynb``. What a killed run left in `out` is cleared away.
+    and the notebook as far as it came is ``<lesson>.failed.ipynb``. What a killed run left in `out` is cleared away;
+    whatever else is there, older results excepted, stays as it is.
     """
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
@@ -247,10 +256,12 @@ def execute(
             """Put the notebook, and a record beside it, in `out`: both are whole before either is to be seen."""
             texts = {name: _text(notebook).replace(str(scratch), str(out))}
             if record:
-                texts["result.json"] = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+                texts["result.json"] = json.dumps(record)
             for file, text in texts.items():
-                (scratch / f"whole-{file}").write_text(text, encoding="utf-8", newline="\n")
+                (scratch / f"whole-{file}").write_text(sealed(text), encoding="utf-8", newline="\n")
             for file in texts:
+                if stranger := _stranger(lesson, out / file):
+                    raise LessonError(f"{lesson.name}: {stranger}")
                 os.replace(scratch / f"whole-{file}", out / file)
 
         started, failed, target = time.perf_counter(), f"{lesson.name}.failed.ipynb", f"{lesson.name}.ipynb"
@@ -262,78 +273,52 @@ def execute(
                 place(failed)
             except OSError as full:
                 raise LessonError(f"{error} (its notebook could not be written: {full.strerror})") from None
+            except LessonError as taken:
+                raise LessonError(f"{error} (its notebook is not kept: {taken})") from None
             raise LessonError(f"{error} (see {out / failed})") from None
         seconds = time.perf_counter() - started
         try:
             place(target, record)
         except OSError as error:
             raise LessonError(f"{lesson.name}: ran, but cannot be written into {out}: {error.strerror}") from None
-        (out / failed).unlink(missing_ok=True)
+        if not _stranger(lesson, out / failed):
+            (out / failed).unlink(missing_ok=True)
     return Result(lesson.name, out / target, seconds, record)
 
 
 @contextmanager
 def _scratch(lesson: Lesson, out: Path) -> Iterator[tuple[Path, Path]]:
     """`out`, made if need be, and a folder in it that goes away again."""
+    if refusal := _refusal(lesson, out):
+        raise ValueError(refusal)
     with ExitStack() as stack:
         try:
             out = out.resolve()
             out.mkdir(parents=True, exist_ok=True)
-            scratch = stack.enter_context(_own_folder(out, ".running-"))
+            scratch = stack.enter_context(own_folder(out))
         except OSError as error:
             raise ValueError(f"Cannot write results into {out}: {error.strerror}.") from None
-        if foreign := _foreign(lesson, out):
-            raise ValueError(foreign)
         yield out, scratch
 
 
-def _foreign(lesson: Lesson, out: Path) -> str:
-    """What forbids to write this lesson's result into `out`; empty where nothing does."""
-    result = out / "result.json"
-    if not result.exists() or _load(result).get("lesson") == lesson.name:
+def _refusal(lesson: Lesson, out: Path) -> str:
+    """What forbids to run this lesson into `out`; empty where nothing does."""
+    if same(out, folder()):
+        return f"{out} is the folder of the lessons themselves; choose another folder."
+    return next(filter(None, (_stranger(lesson, out / name) for name in (f"{lesson.name}.ipynb", "result.json"))), "")
+
+
+def _stranger(lesson: Lesson, path: Path) -> str:
+    """What forbids to write this lesson's result over what has this name; empty where nothing does."""
+    if not os.path.lexists(path):
         return ""
-    return f"{result} is not a result of lesson {lesson.name}; choose another folder."
-
-
-@contextmanager
-def _own_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """A new folder in `parent` that goes away again, and with it those that killed processes left there.
-
-    Whoever works in such a folder holds a lock on it, which the system takes back from a killed process.
-    """
-    for abandoned in parent.glob(f"{prefix}*"):
-        if (lock := _lock(abandoned)) is not None:
-            shutil.rmtree(abandoned, ignore_errors=True)
-            os.close(lock)
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        lock = _lock(folder, wait=True)
-        if folder.exists():  # else another process locked it before us and took it for abandoned
-            break
-        if lock is not None:
-            os.close(lock)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
-
-
-def _lock(folder: Path, *, wait: bool = False) -> int | None:
-    """Lock a folder, for as long as the descriptor is open; None where another process has, or the system cannot."""
-    try:
-        import fcntl
-
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except (ImportError, OSError):  # Windows; another user's folder
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
+    if same(path, lesson.path):
+        return f"{path} is the notebook to be run; choose another folder."
+    if path.suffix == ".json" and not (is_sealed(path) and _load(path).get("lesson") == lesson.name):
+        return f"{path} is not a result of lesson {lesson.name}; choose another folder."
+    if not is_sealed(path):
+        return f"{path} is not this program's, or was changed since; choose another folder."
+    return ""
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -348,8 +333,9 @@ def _record(lesson: Lesson, scratch: Path, out: Path) -> dict[str, Any]:
     record = _load(scratch / "result.json")
     if record.get("lesson") != lesson.name:
         raise LessonError(f"{lesson.name}: ran to its end but left no result.json of its own")
-    if foreign := _foreign(lesson, out):  # of another lesson that ran into this folder meanwhile
-        raise LessonError(f"{lesson.name}: ran to its end, but {foreign}")
+    if stranger := _stranger(lesson, out / "result.json"):  # of another lesson that ran into this folder meanwhile
+        raise LessonError(f"{lesson.name}: ran to its end, but {stranger}")
+    record.pop("seal", None)
     if "out_dir" in record.get("parameters", {}):
         record["parameters"]["out_dir"] = str(out)
     return record
@@ -410,7 +396,7 @@ def _run(notebook: Any, lesson: Lesson, timeout: float, quiet: bool) -> None:
                     raise LessonError(f"in a widget, {output['ename']}: {output['evalue']}")
 
     with (
-        _own_folder(Path(short), "invtutor-") as sockets,
+        own_folder(short) as sockets,
         tqdm(total=count, desc=lesson.name, unit="cell", disable=quiet, leave=False) as bar,
     ):
         files = {"transport": "ipc", "ip": f"{sockets}/k"} if os.name == "posix" else {}
@@ -498,9 +484,13 @@ def course(
     for name in given:
         if name not in known:
             raise ValueError(_unknown(name, known, "The course"))
+    if same(out, folder()):
+        raise ValueError(f"{out} is the folder of the lessons themselves; choose another folder.")
     own = {lesson.name: {p.name: given[p.name] for p in lesson.parameters if p.name in given} for lesson in every}
     for lesson in every:
         resolve(lesson, own[lesson.name])
+        if refusal := _refusal(lesson, Path(out) / lesson.name):
+            raise ValueError(refusal)
     results, failed = [], []
     table: dict[str, dict[str, Any]] = {}
     for lesson in every:
@@ -581,34 +571,47 @@ def _said(output: Any) -> str:
 # ------------------------------------------------------------------------------------------------- for students
 
 
+MANIFEST = ".invtutor.json"
+
+
 def copy_lessons(target: str | Path) -> list[str]:
-    """Copy the lessons into a folder and return the names of those left alone because the student changed them.
+    """Copy the lessons into a folder and return the names of those left alone because they are not ours to replace.
 
     What was copied is remembered by its SHA-256 in ``.invtutor.json`` there, so that an older copy which nobody touched
-    is brought up to date. Raises ValueError when the folder cannot be written.
+    is brought up to date. Where that file is damaged, it counts among those left alone. Raises ValueError when the
+    folder cannot be written, or is that of the lessons themselves.
     """
     target = Path(target)
-    manifest, kept = target / ".invtutor.json", []
+    if same(target, folder()):
+        raise ValueError(f"{target} is the folder of the lessons themselves; choose another, or open them --in-place.")
+    manifest, kept = target / MANIFEST, []
+    before = read_manifest(manifest)
+    news: dict[str, bytes] = {}
+    after = dict(before or {})
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        shipped = _load(manifest)
         for path in _paths():
-            text, copied = path.read_text(encoding="utf-8"), target / path.name
-            there = _sum(copied.read_text(encoding="utf-8", errors="replace")) if copied.exists() else None
-            if there in (None, _sum(text), shipped.get(path.name)):
-                shipped[path.name] = _sum(text)
-                if there != _sum(text):
-                    write_atomically(copied, text)
+            content, copied = path.read_bytes(), target / path.name
+            if copied.is_file() and copied.read_bytes() == content:
+                pass
+            elif not os.path.lexists(copied) or is_known(copied, after.get(path.name, ())):
+                news[path.name] = content
             else:
                 kept.append(path.name)
-        write_atomically(manifest, json.dumps(shipped, indent=1) + "\n")
+                continue
+            after[path.name] = [checksum(content)]
+        target.mkdir(parents=True, exist_ok=True)
+        if before is None:
+            kept.insert(0, MANIFEST)
+        elif news:  # told first, so that a kill leaves no copy that nobody knows
+            both = {name: [*(before.get(name, []) if name in news else []), *sums] for name, sums in after.items()}
+            write_atomically(manifest, manifest_text(both))
+        for name, content in news.items():
+            write_atomically(target / name, content)
+        if before is not None and after != before:
+            write_atomically(manifest, manifest_text(after))
     except OSError as error:
         raise ValueError(f"Cannot copy the lessons into {target}: {error.strerror}.") from None
     return kept
-
-
-def _sum(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def binder_link(repo: str, ref: str, lesson: Lesson) -> tuple[str, str]:

@@ -16,7 +16,8 @@ from torch import Tensor
 from invtutor.algorithms.algorithm import Algorithm, Metrics
 from invtutor.digits import Digits, load_digits
 from invtutor.environments import Environment
-from invtutor.history import GLOSSARY, History, write_atomically
+from invtutor.files import write_atomically
+from invtutor.history import GLOSSARY, History
 from invtutor.recipes import ALGORITHMS, PROFILES, TEST_RATES, Recipe, build, judge, schedules
 from invtutor.risks import accuracy_curve, corner_accuracies, risk
 from invtutor.training import training

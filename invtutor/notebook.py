@@ -27,7 +27,8 @@ from matplotlib.figure import Figure
 
 from invtutor import figures
 from invtutor.digits import Digits, load_digits
-from invtutor.history import spread, write_atomically
+from invtutor.files import write_atomically
+from invtutor.history import spread
 from invtutor.recipes import PROFILES, Recipe, Run, find_device, run
 
 __all__ = ["STANDARD", "Lesson", "begin", "peak_memory", "picture", "show"]

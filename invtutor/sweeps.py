@@ -16,7 +16,8 @@ import torch
 from tqdm import tqdm
 
 from invtutor.digits import Digits, load_digits
-from invtutor.history import spread, write_atomically
+from invtutor.files import write_atomically
+from invtutor.history import spread
 from invtutor.published import Published, published
 from invtutor.recipes import ALGORITHMS, PROFILES, Recipe, build_world, find_device, run
 from invtutor.risks import accuracy_curve

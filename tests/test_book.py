@@ -218,5 +218,6 @@ def test_nothing_is_written_where_a_lesson_fails_or_something_else_lies(tmp_path
 def test_a_book_replaces_an_older_one(shelf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         assert main(["book", "--stored", str(shelf / "00_start.ipynb"), "--out", str(tmp_path)]) == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["00_start.html", "book.css", "book.js", "index.html"]
+    names = [".book.json", "00_start.html", "book.css", "book.js", "index.html"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
     assert capsys.readouterr().out.split() == [str(tmp_path / "index.html")] * 2

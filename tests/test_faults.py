@@ -23,12 +23,17 @@ from test_lessons import files, write_lesson
 
 from invtutor import lessons
 from invtutor.cli import main
+from invtutor.files import sealed
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="looks at processes, mounts and users as Linux has them"
 )
 
 COMMAND = str(Path(sys.executable).with_name("invtutor"))
+
+
+OLDER = sealed('{"lesson": "02_erm", "headline": "older"}')  # what an earlier run left
+NOTEBOOK = sealed('{"metadata": {}, "nbformat": 4, "cells": []}')
 
 
 def start(*arguments: str, cwd: Path, before: tuple[str, ...] = (), **options: object) -> subprocess.Popen[str]:
@@ -96,7 +101,7 @@ def test_a_run_killed_at_any_moment(tmp_path: Path, reaper: None) -> None:
     rng = random.Random(4)
     out, command = tmp_path / "out", ["run", "00_start", "-p", "profile=smoke", "-p", "source=rendered", "--quiet"]
     out.mkdir()
-    older = {"result.json": '{"lesson": "00_start"}', "00_start.ipynb": "an older notebook"}
+    older = {"result.json": sealed('{"lesson": "00_start"}'), "00_start.ipynb": NOTEBOOK}
     for name, text in older.items():
         (out / name).write_text(text)
 
@@ -116,7 +121,7 @@ def test_a_run_killed_at_any_moment(tmp_path: Path, reaper: None) -> None:
         wait(lambda: sum(kernel.cpu_times()[:2]) > busy)
 
     def when_the_lesson_is_over(process: subprocess.Popen[str]) -> None:
-        wait(lambda: kernels(process) and list(out.glob(".running-*/result.json")))
+        wait(lambda: kernels(process) and list(out.glob(".invtutor-*/result.json")))
 
     folders = []
     for moment in (
@@ -129,7 +134,7 @@ def test_a_run_killed_at_any_moment(tmp_path: Path, reaper: None) -> None:
         process.kill()
         end(process)
         assert {name: (out / name).read_text() for name in older} == older
-        assert [name for name in os.listdir(out) if not name.startswith(".running-")] == [*older]
+        assert [name for name in os.listdir(out) if not name.startswith(".invtutor-")] == [*older]
         wait(functools.partial(all, map(gone, left)), 10)
     assert len(folders) == 4
     assert end(start(*command, "--out", str(out), cwd=tmp_path)) == (0, "")
@@ -188,8 +193,6 @@ def test_two_lessons_at_once_in_one_folder(tmp_path: Path) -> None:
 
 # ------------------------------------------------------------------------------------------------- disks, folders
 
-OLDER = '{"lesson": "02_erm", "headline": "older"}'
-
 
 @pytest.fixture
 def older(tmp_path: Path) -> Path:
@@ -198,7 +201,7 @@ def older(tmp_path: Path) -> Path:
     out = tmp_path / "out"
     out.mkdir()
     (out / "result.json").write_text(OLDER)
-    (out / "02_erm.ipynb").write_text("older")
+    (out / "02_erm.ipynb").write_text(NOTEBOOK)
     return out
 
 
@@ -229,7 +232,7 @@ def test_a_full_disk(older: Path, tmp_path: Path, free: str, message: str) -> No
     assert message.replace("OUT", str(older)) in said
     saved = tmp_path / "saved"
     assert files(saved) == ["02_erm.ipynb", "result.json"]
-    assert ((saved / "result.json").read_text(), (saved / "02_erm.ipynb").read_text()) == (OLDER, "older")
+    assert ((saved / "result.json").read_text(), (saved / "02_erm.ipynb").read_text()) == (OLDER, NOTEBOOK)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +245,7 @@ def test_files_that_may_not_grow(older: Path, tmp_path: Path, blocks: int, messa
     assert code == 1 and one_line(said), said
     assert message.replace("OUT", str(older)) in said
     assert files(older) == ["02_erm.ipynb", "result.json"]
-    assert ((older / "result.json").read_text(), (older / "02_erm.ipynb").read_text()) == (OLDER, "older")
+    assert ((older / "result.json").read_text(), (older / "02_erm.ipynb").read_text()) == (OLDER, NOTEBOOK)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ ROOT = Path(invtutor.__file__).parent
 PLUMBING = {"algorithms.algorithm", "algorithms.descent", "algorithms.inner"}
 
 FLOORS = {
-    0: {"typefaces", "digits", "networks", "sheets"},
+    0: {"files", "typefaces", "digits", "networks", "sheets"},
     1: {"environments", "two_bit"},
     2: {"risks"},
     3: {"algorithms"},  # the package, with all its methods
@@ -27,12 +27,12 @@ FLOORS = {
 }
 # Where lower is not enough to be allowed, and the few steps to a neighbor.
 ONLY = {
-    "digits": {"typefaces"},
+    "digits": {"files", "typefaces"},
     "environments": {"digits"},
     "two_bit": set[str](),
     "risks": {"environments"},
     "algorithms": {"risks", "environments", *PLUMBING},
-    "history": set[str](),
+    "history": {"files"},
     "published": set[str](),
     "selection": {"risks", "environments"},
     "training": {"algorithms.algorithm", "risks", "environments", "history"},
@@ -48,8 +48,8 @@ ONLY = {
         "risks",
     }
     | {"training"},
-    "live": {"digits", "environments", "risks", "algorithms.algorithm", "history", "training", "recipes"},
-    "book": {"lessons", "widgets.frames"},
+    "live": {"files", "digits", "environments", "risks", "algorithms.algorithm", "history", "training", "recipes"},
+    "book": {"files", "lessons", "widgets.frames"},
 }
 PACKAGES = {"figures", "widgets", "checks"}  # whose modules may import each other
 NEVER = {"recipes": {"figures"}, "checks": {"figures"}, "spirals": {"figures"}, "memorize": {"figures"}}
@@ -67,6 +67,7 @@ ROOMS = {
     "pygments": {"book"},
     "latex2mathml": {"book"},
     "jupyter_client": {"lessons"},
+    "filelock": {"files"},
     "dask": {"sweeps"},
     "distributed": {"sweeps"},
 }

@@ -10,8 +10,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from invtutor import history
-from invtutor.history import GLOSSARY, History, Spread, spread, student_t, write_atomically
+from invtutor.history import GLOSSARY, History, Spread, spread, student_t
 
 RECORDS = [{"step": 1, "risk": 0.7}, {"step": 2, "risk": 0.6, "gray": 0.5}, {"step": 3, "gray": 0.55}]
 
@@ -49,49 +48,6 @@ def test_save_and_load_round_trip(tmp_path: Path) -> None:
     assert [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] == records
     History([]).save(path)
     assert History.load(path).records == []
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
-def test_write_replaces_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "notes.txt"
-    for text in ("old", "new: λ = 10⁴\n"):
-        write_atomically(path, text)
-        assert path.read_text(encoding="utf-8") == text
-    assert files(tmp_path) == ["notes.txt"]
-
-
-def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "notes.txt"
-    write_atomically(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_atomically(path, "half of it, then \ud800")
-    assert path.read_text(encoding="utf-8") == "old" and files(tmp_path) == ["notes.txt"]
-
-    def fails(*_: object) -> None:
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(history.os, "replace", fails)
-    with pytest.raises(OSError, match="no space"):
-        write_atomically(path, "new")
-    assert path.read_text(encoding="utf-8") == "old" and files(tmp_path) == ["notes.txt"]
-
-
-def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, seen = tmp_path / "notes.txt", []
-    write_atomically(path, "old")
-    replace = history.os.replace
-
-    def look_first(source: str, target: Path) -> None:
-        assert Path(source).parent == path.parent, "else the move might be a copy"
-        seen.append((path.read_text(encoding="utf-8"), Path(source).read_text(encoding="utf-8")))
-        replace(source, target)
-
-    monkeypatch.setattr(history.os, "replace", look_first)
-    write_atomically(path, "new")
-    assert seen == [("old", "new")]
 
 
 def test_writing_into_no_folder_fails(tmp_path: Path) -> None:

@@ -176,7 +176,8 @@ def test_execute_leaves_notebook_and_result(lesson: Lesson, tmp_path: Path, capf
     out = tmp_path / "out"
     result = execute(lesson, {"seed": "7"}, out=out)
     assert files(out) == ["03_irmv1.ipynb", "result.json"]
-    assert result.record == json.loads((out / "result.json").read_text())
+    kept = json.loads((out / "result.json").read_text())
+    assert kept.pop("seal") and result.record == kept
     assert result.record["parameters"] == {"seed": 7, "out_dir": str(out)}
     assert lessons.summary(result).split()[-2:] == ["seed", "7"]
     assert "100 MB" in lessons.summary(result)
@@ -184,8 +185,8 @@ def test_execute_leaves_notebook_and_result(lesson: Lesson, tmp_path: Path, capf
     nbformat.validate(notebook)
     assert notebook.cells[2].metadata.tags == ["injected-parameters"]
     assert notebook.cells[3].outputs[0].text == "seed 7 10000.0\n"
-    assert set(notebook.metadata) == {"kernelspec", "language_info"}
-    assert ".running-" not in result.notebook.read_text()
+    assert set(notebook.metadata) == {"kernelspec", "language_info", "seal"}
+    assert ".invtutor-" not in result.notebook.read_text()
     assert lesson.path.read_bytes() == before
     assert "03_irmv1" in capfd.readouterr().err  # the progress bar
     execute(lesson, {}, out=out, quiet=True)  # again into the same folder
@@ -420,9 +421,11 @@ def test_copy_never_overwrites_the_students_work(shelf: Path, tmp_path: Path) ->
 
     (target / ".invtutor.json").write_text("damaged")
     write_lesson(shelf, "00_start", "print('newest')")
-    assert copy_lessons(target) == ["00_start.ipynb", "01_more.ipynb"]  # nobody knows whose they are
+    unknown = [".invtutor.json", "00_start.ipynb", "01_more.ipynb"]  # nobody knows whose they are
+    assert copy_lessons(target) == unknown
     mine.write_text(newer["01_more"])
-    assert copy_lessons(target) == ["00_start.ipynb"]
+    assert copy_lessons(target) == unknown[:2]
+    assert (target / ".invtutor.json").read_text() == "damaged"
 
 
 def test_copy_to_where_nothing_can_be_written(shelf: Path, tmp_path: Path) -> None:

@@ -11,19 +11,20 @@ import html
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from invtutor import lessons
+from invtutor.files import foreign, own_folder, put_in_place, same
 from invtutor.lessons import Lesson
 
 __all__ = ["build"]
 
 HERE = Path(__file__).parent
-STYLE = "book.css"  # by which a folder is known as a book, too
+STYLE = "book.css"
 SCRIPT = "book.js"
+MANIFEST = ".book.json"  # with the checksums of a book's files, by which it is known as ours
 
 
 class _Page(NamedTuple):
@@ -45,28 +46,42 @@ def build(
     """Write the site into the folder `out`, all of it or nothing, and return its first page.
 
     chosen: the lessons; none is all. profile: they are executed in it; None takes their stored outputs instead, which
-    is quick and has no sliders. timeout, quiet: as for `lessons.execute`. Raises ValueError where `out` has something
-    that is no book, and LessonError when a lesson fails.
+    is quick and has no sliders. timeout, quiet: as for `lessons.execute`. An older book in `out` is replaced as
+    a whole. Raises ValueError, before anything runs, where `out` has anything else or two lessons have one name, and
+    LessonError when a lesson fails.
     """
     out, every = Path(out).resolve(), list(chosen) or lessons.lessons()
-    if out.exists() and not (out / STYLE).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} has something that is no book; choose another folder.")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".book-", dir=out.parent))
-    except OSError as error:
-        raise ValueError(f"Cannot write a book to {out}: {error.strerror}.") from None
-    try:
+    if refusal := _refusal(out, every):
+        raise ValueError(refusal)
+    with contextlib.ExitStack() as stack:
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            scratch = stack.enter_context(own_folder(out.parent))
+        except OSError as error:
+            raise ValueError(f"Cannot write a book to {out}: {error.strerror}.") from None
         site = scratch / "site"
         site.mkdir()
         notebooks = [lesson.path for lesson in every]
         if profile is not None:
             notebooks = list(_executed(every, profile, scratch / "runs", timeout, quiet))
         _render(every, notebooks, site, profile)
-        shutil.copytree(site, out, dirs_exist_ok=True)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        put_in_place(site, out, MANIFEST)
     return out / "index.html"
+
+
+def _refusal(out: Path, every: Sequence[Lesson]) -> str:
+    """What forbids to write a book of these lessons to `out`; empty where nothing does."""
+    if same(out, lessons.folder()) or Path.cwd().is_relative_to(out):
+        return (
+            f"{out} is the folder {'of the lessons' if same(out, lessons.folder()) else 'you are in'}; choose another."
+        )
+    if stranger := foreign(out, MANIFEST):
+        return f"{out} has something that is no book, or was changed since: {stranger}; choose another folder."
+    paths: dict[str, Path] = {"index": Path("the book's own first page")}
+    for lesson in every:  # as on systems where upper and lower case are one
+        if (other := paths.setdefault(lesson.name.casefold(), lesson.path)) is not lesson.path:
+            return f"{lesson.path} and {other} would be one page, {lesson.name}.html; rename one of them."
+    return ""
 
 
 def _executed(every: Sequence[Lesson], profile: str, folder: Path, timeout: float, quiet: bool) -> Iterator[Path]:

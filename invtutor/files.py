@@ -1,0 +1,224 @@
+"""How the course writes: files whole or not at all, scratch that goes away again, and never over what is not its own.
+
+What is its own is proved, never guessed from a name: a folder by a marker that names the folder's place on the disk and
+is locked while somebody works there, a JSON file by a seal over its content, any other by a manifest of checksums.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import lock_descriptor
+
+__all__ = ["checksum", "foreign", "is_known", "is_sealed", "manifest_text", "own_folder", "put_in_place"]
+__all__ += ["read_manifest", "same", "sealed", "write_atomically"]
+
+PREFIX = ".invtutor-"
+MARKER = "made-by-invtutor"
+
+
+def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Write a file so that a reader sees the old file or the whole new one, never a part; text becomes UTF-8."""
+    target = Path(path)
+    data = content.encode() if isinstance(content, str) else content
+    with own_folder(target.parent) as scratch:
+        (scratch / "whole").write_bytes(data)
+        os.replace(scratch / "whole", target)
+
+
+# ------------------------------------------------------------------------------------------------- scratch
+
+
+@contextmanager
+def own_folder(parent: str | os.PathLike[str]) -> Iterator[Path]:
+    """A new private folder in `parent` that goes away again, and with it those that killed processes left there.
+
+    Raises OSError where `parent` is missing or cannot be written.
+    """
+    for other in Path(parent).glob(f"{PREFIX}*"):
+        if (lock := _abandoned(other)) is not None:
+            _remove(other, lock)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    lock = -1
+    try:
+        lock = os.open(folder / MARKER, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        with suppress(OSError):  # a file system without locks, where nobody will take this folder for abandoned
+            lock_descriptor(lock)
+        os.write(lock, _mark(folder))  # only now does it count, so that what counts is locked
+        yield folder
+    finally:
+        _remove(folder, lock)
+
+
+def _mark(folder: Path) -> bytes:
+    """What the marker says: a copy of the folder, or another that comes to its name, is not this one."""
+    place = os.lstat(folder)
+    return f"A folder of invtutor's own, which it removes again: {place.st_dev}:{place.st_ino}\n".encode()
+
+
+def _abandoned(folder: Path) -> int | None:
+    """The lock of a folder of ours in which nobody works any more; None for everything else."""
+    try:
+        found = os.lstat(folder)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != getattr(os, "geteuid", lambda: found.st_uid)():
+            return None
+        lock = os.open(folder / MARKER, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        return None
+    try:
+        if lock_descriptor(lock, blocking=False) and os.read(lock, 1000) == _mark(folder):
+            return lock
+    except OSError:
+        pass
+    os.close(lock)
+    return None
+
+
+def _remove(folder: Path, lock: int) -> None:
+    """Remove a folder of ours, its marker last: killed on the way, what is left is still known as ours."""
+    with suppress(OSError):
+        for entry in list(os.scandir(folder)):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            elif entry.name != MARKER:
+                os.unlink(entry.path)
+    if lock >= 0:
+        os.close(lock)  # Windows removes no open file
+    with suppress(OSError):
+        (folder / MARKER).unlink(missing_ok=True)
+        folder.rmdir()
+
+
+# ------------------------------------------------------------------------------------------------- what is ours
+
+
+def same(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Whether two paths lead to one file or folder, by links or otherwise; not where one of them leads nowhere."""
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):
+        return False
+
+
+def sealed(text: str) -> str:
+    """A JSON object with a seal over its content (a notebook's is in its metadata), by which `is_sealed` knows it."""
+    content = json.loads(text)
+    holder = _holder(content)
+    holder.pop("seal", None)
+    holder["seal"] = _digest(content)
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def is_sealed(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is as this program wrote it: no link, not write-protected, its seal unbroken."""
+    try:
+        if not _is_plain(path):
+            return False
+        content = json.loads(Path(path).read_bytes())
+        seal = _holder(content).pop("seal")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False
+    return bool(seal == _digest(content))
+
+
+def _holder(content: Any) -> Any:
+    return content["metadata"] if "nbformat" in content else content
+
+
+def _digest(content: Any) -> str:
+    return checksum(json.dumps(content, sort_keys=True).encode())
+
+
+def checksum(content: bytes) -> str:
+    """SHA-256, as manifests hold it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def manifest_text(known: Mapping[str, list[str]]) -> str:
+    """The text of a manifest: for each file's name the checksums by which it is known as ours."""
+    return json.dumps(known, indent=1, ensure_ascii=False) + "\n"
+
+
+def read_manifest(path: str | os.PathLike[str]) -> dict[str, list[str]] | None:
+    """What a manifest holds; empty where there is none, None where something else has its name."""
+    if not os.path.lexists(path):
+        return {}
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            return None
+        content = json.loads(Path(path).read_bytes())
+        known = {name: [sums] if isinstance(sums, str) else list(sums) for name, sums in content.items()}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    whole = all(isinstance(one, str) and len(one) == 64 for sums in known.values() for one in sums)
+    return known if whole else None
+
+
+def is_known(path: str | os.PathLike[str], sums: Collection[str]) -> bool:
+    """Whether a file is one of those with these checksums: no link, not write-protected."""
+    try:
+        return _is_plain(path) and checksum(Path(path).read_bytes()) in sums
+    except OSError:
+        return False
+
+
+def _is_plain(path: str | os.PathLike[str]) -> bool:
+    """Whether this is a file that its owner may write; who takes that right away wants it to stay as it is."""
+    mode = os.lstat(path).st_mode
+    return stat.S_ISREG(mode) and bool(mode & 0o222)
+
+
+# ------------------------------------------------------------------------------------------------- whole folders
+
+
+def put_in_place(folder: Path, target: Path, manifest: str) -> None:
+    """Put a folder, with a manifest of this name over its files, where `target` is, as a whole.
+
+    folder: in an `own_folder` beside `target`. Raises ValueError, and touches nothing, where `target` holds anything
+    `foreign`.
+    """
+    names = {path: path.relative_to(folder).as_posix() for path in _below(folder) if not path.is_dir()}
+    known = {name: [checksum(path.read_bytes())] for path, name in names.items()}
+    (folder / manifest).write_bytes(manifest_text(known).encode())
+    if stranger := foreign(target, manifest):
+        raise ValueError(f"{stranger} is not this program's, or was changed since; choose another folder.")
+    older = folder.with_name(f"{folder.name}-older")
+    if target.exists():
+        os.rename(target, older)
+    try:
+        os.rename(folder, target)
+    except BaseException:
+        if older.exists():
+            os.rename(older, target)
+        raise
+
+
+def foreign(folder: Path, manifest: str) -> Path | None:
+    """The first thing in a folder that the manifest there does not prove to be ours, or the folder itself where it is
+    none; None where all is ours, or nothing is there."""
+    if not os.path.lexists(folder):
+        return None
+    known = read_manifest(folder / manifest)
+    if known is None or folder.is_symlink() or not folder.is_dir():
+        return folder if known is not None else folder / manifest
+    folders = {parent for name in known for parent in (folder / name).parents}
+    for path in _below(folder):
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            ours = path in folders
+        else:
+            ours = path == folder / manifest or is_known(path, known.get(path.relative_to(folder).as_posix(), ()))
+        if not ours:
+            return path
+    return None
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        yield from (Path(parent, name) for name in sorted(folders + names))

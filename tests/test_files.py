@@ -1,0 +1,193 @@
+"""Writing: whole or not at all, and never over anything, nor away with anything, that is not proved to be ours."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from invtutor import files
+from invtutor.files import is_sealed, own_folder, read_manifest, sealed, write_atomically
+
+
+def listed(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# ------------------------------------------------------------------------------------------------- files
+
+
+def test_write_replaces_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    for text in ("old", "new: λ = 10⁴\n"):
+        write_atomically(path, text)
+        assert path.read_text(encoding="utf-8") == text
+    assert listed(tmp_path) == ["notes.txt"]
+
+
+def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "notes.txt"
+    write_atomically(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(path, "half of it, then \ud800")
+    assert path.read_text(encoding="utf-8") == "old" and listed(tmp_path) == ["notes.txt"]
+
+    def fails(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(files.os, "replace", fails)
+    with pytest.raises(OSError, match="no space"):
+        write_atomically(path, "new")
+    assert path.read_text(encoding="utf-8") == "old" and listed(tmp_path) == ["notes.txt"]
+
+
+def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, seen = tmp_path / "notes.txt", []
+    write_atomically(path, "old")
+    replace = files.os.replace
+
+    def look_first(source: str, target: Path) -> None:
+        assert Path(source).parent.parent == path.parent, "else the move might be a copy"
+        seen.append((path.read_text(encoding="utf-8"), Path(source).read_text(encoding="utf-8")))
+        replace(source, target)
+
+    monkeypatch.setattr(files.os, "replace", look_first)
+    write_atomically(path, "new")
+    assert seen == [("old", "new")]
+
+
+def test_bytes_are_written_as_they_are(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "any", b"a\r\n\xff")
+    assert (tmp_path / "any").read_bytes() == b"a\r\n\xff"
+
+
+# ------------------------------------------------------------------------------------------------- scratch
+
+KILLED = """
+import os, signal, sys
+from invtutor.files import own_folder
+with own_folder(sys.argv[1]) as scratch:
+    (scratch / "deep" / "er").mkdir(parents=True)
+    (scratch / "deep" / "er" / "file").write_text("scratch")
+    os.symlink(sys.argv[2], scratch / "link")
+    print(scratch, flush=True)
+    if sys.argv[3] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    sys.stdin.read()
+"""
+
+
+def work(parent: Path, outside: Path, how: str) -> tuple[subprocess.Popen[str], Path]:
+    """A process that works in a folder of its own, or was killed while it did; and that folder."""
+    command = [sys.executable, "-c", KILLED, str(parent), str(outside), how]
+    process = subprocess.Popen(command, stdin=-1, stdout=-1, text=True)
+    assert process.stdout
+    scratch = Path(process.stdout.readline().strip())
+    if how == "killed":
+        assert process.wait() == -signal.SIGKILL and (scratch / "deep/er/file").exists()
+    return process, scratch
+
+
+def test_a_folder_of_our_own_goes_away_again(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), own_folder(tmp_path) as scratch:
+        (scratch / "folder").mkdir()
+        assert scratch.parent == tmp_path and scratch.stat().st_mode & 0o077 == 0
+        raise RuntimeError
+    assert listed(tmp_path) == []
+    with pytest.raises(FileNotFoundError), own_folder(tmp_path / "nowhere"):
+        pass
+
+
+def test_what_killed_processes_left_goes_with_the_next_and_what_others_work_in_stays(tmp_path: Path) -> None:
+    outside, parent = tmp_path / "outside", tmp_path / "parent"
+    for folder in (outside, parent):
+        folder.mkdir()
+    (outside / "mine").write_text("mine")
+    _, left = work(parent, outside, "killed")
+    busy, used = work(parent, outside, "works")
+    assert left.exists() is False, "the second process has cleared it away"
+    with own_folder(parent):
+        assert used.exists()
+    busy.communicate("")
+    assert listed(parent) == [] and (outside / "mine").read_text() == "mine"
+
+
+def test_only_what_is_proved_to_be_ours_goes(tmp_path: Path) -> None:
+    """Everything that somebody could have that looks like ours."""
+    parent, outside = tmp_path / "parent", tmp_path / "outside"
+    for folder in (parent, outside):
+        folder.mkdir()
+    _, left = work(parent, outside, "killed")
+    shutil.copytree(left, parent / ".invtutor-copied", symlinks=True)  # a backup: its marker tells of another folder
+    shutil.copytree(left, outside / left.name, symlinks=True)
+    (parent / ".invtutor-linked").symlink_to(outside / left.name)
+    (parent / ".invtutor-empty").mkdir()
+    (parent / ".invtutor-file").write_text("mine")
+    forged = parent / ".invtutor-forged"
+    forged.mkdir()
+    (forged / files.MARKER).write_text("made by hand")
+    (parent / ".invtutor-linking").mkdir()
+    (parent / ".invtutor-linking" / files.MARKER).symlink_to(left / files.MARKER)
+    if hasattr(os, "mkfifo"):
+        (parent / ".invtutor-pipe").mkdir()
+        os.mkfifo(parent / ".invtutor-pipe" / files.MARKER)
+    before = [path for path in sorted(tmp_path.rglob("*")) if left not in (path, *path.parents)]
+    for _ in range(2):
+        with own_folder(parent):
+            pass
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_moved_folder_of_ours_is_left_to_who_moved_it(tmp_path: Path) -> None:
+    _, left = work(tmp_path, tmp_path, "killed")
+    left.rename(tmp_path / "rescued")
+    with own_folder(tmp_path):
+        pass
+    assert (tmp_path / "rescued/deep/er/file").exists()
+
+
+# ------------------------------------------------------------------------------------------------- seals
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "b": [0.1, NaN, "λ"]}', '{"metadata": {}, "nbformat": 4, "cells": []}'])
+def test_a_sealed_file_is_known_until_somebody_changes_it(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "file"
+    path.write_text(text)
+    assert not is_sealed(path)
+    path.write_text(sealed(text), encoding="utf-8")
+    assert is_sealed(path) and sealed(sealed(text)) == sealed(text)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(content))
+    assert is_sealed(path), "only the content counts"
+    path.chmod(0o444)
+    assert not is_sealed(path), "somebody protects it"
+    path.chmod(0o644)
+    (tmp_path / "link").symlink_to(path)
+    assert not is_sealed(tmp_path / "link")
+    path.write_text(json.dumps(content | {"mine": 1}))
+    assert not is_sealed(path)
+
+
+@pytest.mark.parametrize("text", ["", "mine", "[]", "{}", '{"seal": 1}', '{"nbformat": 4}', "[" * 10**5, "\0", "null"])
+def test_nothing_else_is_sealed(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "file"
+    assert not is_sealed(path)
+    path.write_text(text)
+    assert not is_sealed(path) and not is_sealed(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "mine", "[]", '{"a": 1}', '{"a": "short"}', '{"a": [1]}', "[" * 10**5, "null"])
+def test_what_is_no_manifest(tmp_path: Path, text: str) -> None:
+    assert read_manifest(tmp_path / "manifest") == {}
+    assert read_manifest(tmp_path) is None
+    (tmp_path / "manifest").write_text(text)
+    assert read_manifest(tmp_path / "manifest") is None
+
+
+def test_manifests_of_one_checksum_a_file_are_read_as_well(tmp_path: Path) -> None:
+    (tmp_path / "manifest").write_text(json.dumps({"a": "0" * 64, "b": ["1" * 64, "2" * 64]}))
+    assert read_manifest(tmp_path / "manifest") == {"a": ["0" * 64], "b": ["1" * 64, "2" * 64]}
