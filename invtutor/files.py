@@ -10,15 +10,15 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import lock_descriptor
 
-__all__ = ["checksum", "foreign", "is_known", "is_sealed", "manifest_text", "own_folder", "put_in_place"]
-__all__ += ["read_manifest", "same", "sealed", "write_atomically"]
+__all__ = ["append", "checksum", "foreign", "is_known", "is_sealed", "manifest_text", "own_folder", "put_in_place"]
+__all__ += ["read_manifest", "same", "sealed", "whole_lines", "write_atomically"]
 
 PREFIX = ".invtutor-"
 MARKER = "made-by-invtutor"
@@ -31,6 +31,43 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
     with own_folder(target.parent) as scratch:
         (scratch / "whole").write_bytes(data)
         os.replace(scratch / "whole", target)
+
+
+def append(path: str | os.PathLike[str], lines: Sequence[str], start: str) -> None:
+    """Add lines to a file, made if need be; processes that do so at once wait for each other.
+
+    start: how every line begins. A last line that begins so, without an end, is what a killed process left of its own,
+    and goes. Where the lines cannot be written whole, none is.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+    with open(descriptor, "r+b", buffering=0) as file:
+        with suppress(OSError):  # a file system without locks
+            lock_descriptor(descriptor)
+        there = file.read() or b""
+        kept = whole_lines(there, start)
+        if kept != there:
+            file.truncate(len(kept))
+        data = "".join(line + "\n" for line in lines).encode()
+        if data and kept and not kept.endswith(b"\n"):
+            data = b"\n" + data
+        try:
+            while data:
+                data = data[file.write(data) or 0 :]
+        except OSError:
+            file.truncate(len(kept))
+            raise
+
+
+def whole_lines(content: bytes, start: str) -> bytes:
+    """The content of a file that grows by `append`, without a line at its end whose writer was killed."""
+    last = content.rpartition(b"\n")[2]
+    if not last.startswith(start.encode()):
+        return content
+    try:
+        json.loads(last)
+    except ValueError:
+        return content[: -len(last)]
+    return content
 
 
 # ------------------------------------------------------------------------------------------------- scratch

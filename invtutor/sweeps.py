@@ -1,5 +1,6 @@
 """The papers' tables as plain data, and what fills them: many recipes, one file of results that survives a kill."""
 
+import io
 import json
 import platform
 import random
@@ -16,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from invtutor.digits import Digits, load_digits
-from invtutor.files import write_atomically
+from invtutor.files import append, whole_lines
 from invtutor.history import spread
 from invtutor.published import Published, published
 from invtutor.recipes import ALGORITHMS, PROFILES, Recipe, build_world, find_device, run
@@ -245,6 +246,8 @@ class Result:
         }
         return json.dumps(values, ensure_ascii=False)
 
+    START = '{"recipe": {'  # how each line begins
+
     @classmethod
     def from_json(cls, line: str) -> "Result":
         """Read what `to_json` wrote. Raises ValueError, KeyError or TypeError for anything else."""
@@ -253,56 +256,61 @@ class Result:
 
 
 class Results:
-    """A file of results, JSON lines, one per run. It is replaced whole at each `add`: whatever kills the program, the
-    file holds every run that had ended, and no part of another. Two programs should not share one.
+    """A file of results, JSON lines, one per run, that grows by whole lines: whatever kills a program, the file holds
+    every run that had ended. Programs may share one; where several ran the same recipe, the last line counts.
 
     Raises ValueError, naming file and line, for a file that holds something else.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self._lines: dict[str, str] = {}
+        self._read, self._count = 0, 0
         self._by_recipe: dict[str, Result] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read what this program, or another, has added meanwhile."""
         try:
-            text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+            if self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
+                raise OSError(0, "it is no file")
+            content = self.path.read_bytes() if self.path.exists() else b""
+            text = whole_lines(content[self._read :], Result.START).decode()
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"Cannot read results from {self.path}: {_reason(error)}.") from None
-        for number, line in enumerate(text.splitlines(), start=1):
+        for line in io.StringIO(text, newline="\n"):
+            self._read += len(line.encode())
+            self._count += 1
+            if not line.strip():
+                continue
             try:
-                self._keep(Result.from_json(line), line)
+                result = Result.from_json(line)
             except (ValueError, KeyError, TypeError, AttributeError):
                 wish = "a result of `invtutor reproduce`; mend or remove the line, or choose another file"
-                raise ValueError(f"{self.path}, line {number} is not {wish}.") from None
-
-    def _keep(self, result: Result, line: str) -> None:
-        key = result.recipe.to_json()
-        self._lines[key], self._by_recipe[key] = line, result
+                raise ValueError(f"{self.path}, line {self._count} is not {wish}.") from None
+            self._by_recipe[result.recipe.to_json()] = result
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self._by_recipe)
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self._by_recipe.values())
 
     def __contains__(self, recipe: Recipe) -> bool:
-        return recipe.to_json() in self._lines
+        return recipe.to_json() in self._by_recipe
 
     def __getitem__(self, recipe: Recipe) -> Result:
         """The result of exactly this recipe, its seed and its device included."""
         return self._by_recipe[recipe.to_json()]
 
-    def add(self, result: Result) -> None:
-        """Keep a result and write the file. Raises ValueError where it cannot be written."""
-        self._keep(result, result.to_json())
-        self.save()
-
-    def save(self) -> None:
-        """Write the file, and its folder if need be. Raises ValueError where it cannot be written."""
+    def add(self, *results: Result) -> None:
+        """Keep results in the file, which is made, with its folder, if need be. Raises ValueError where it cannot be
+        written."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path, "".join(line + "\n" for line in self._lines.values()))
+            append(self.path, [result.to_json() for result in results], Result.START)
         except OSError as error:
             raise ValueError(f"Cannot write results into {self.path}: {_reason(error)}.") from None
+        self.refresh()
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:
@@ -325,20 +333,23 @@ def reproduce(
     Raises ValueError as `plan`, `Results`, `load_digits` and `find_device` do, and FloatingPointError, naming the run,
     for one that diverges; what had ended is then in the file, and the next call goes on from there.
     """
+    plan(profile, tables, seeds)  # refuses what it does before digits are loaded
+    place = str(find_device(device))
     results = Results(out)
     digits = load_digits(source, quiet=True)
-    place = str(find_device(device))
     planned = plan(profile, tables, seeds, source=digits.source, device=place)
     missing = {recipe: name for recipe, name in planned.items() if recipe not in results}
     if missing:
-        results.save()  # tells now, and not after the first run, if it cannot
+        results.add()  # tells now, and not after the first run, if it cannot
     with tqdm(total=len(planned), initial=len(planned) - len(missing), unit="run", disable=quiet, leave=False) as bar:
         for recipe, name in missing.items():
             bar.set_description(name)
-            try:
-                results.add(_result(recipe, profile, digits))
-            except FloatingPointError as error:
-                raise FloatingPointError(f"{name}: {error}") from None
+            results.refresh()
+            if recipe not in results:  # else another program has run it meanwhile
+                try:
+                    results.add(_result(recipe, profile, digits))
+                except FloatingPointError as error:
+                    raise FloatingPointError(f"{name}: {error}") from None
             bar.update()
     return [results[recipe] for recipe in planned]
 

@@ -143,6 +143,39 @@ def test_stopped_midway_it_goes_on_and_ends_the_same(
     assert timeless(halted) == timeless(whole)
 
 
+def test_two_programs_share_a_file(small: list[Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the first trains its third recipe, another runs the whole sweep: no line is lost, and none is run again."""
+    out = tmp_path / "results.jsonl"
+    go_on: Callable[..., Run] = sweeps.run
+
+    def meanwhile(recipe: Recipe, **options: Any) -> Run:
+        if len(small) == 2:
+            monkeypatch.setattr(sweeps, "run", go_on)
+            reproduce(out, "smoke", quiet=True)
+        return go_on(recipe, **options)
+
+    monkeypatch.setattr(sweeps, "run", meanwhile)
+    results = reproduce(out, "smoke", quiet=True)
+    lines = out.read_text(encoding="utf-8").splitlines()
+    assert len(lines) == len(small) == 6  # the third was run by both
+    assert {r.to_json() for r in results} <= set(lines) and len(Results(out)) == 5
+
+
+def test_half_a_line_of_a_killed_program_goes(small: list[Recipe], tmp_path: Path) -> None:
+    out = tmp_path / "results.jsonl"
+    reproduce(out, "smoke", quiet=True)
+    whole = out.read_bytes()
+    half = whole[: -len(whole.splitlines()[-1]) // 2]
+    out.write_bytes(half)
+    assert len(Results(out)) == 4 and out.read_bytes() == half, "to read it changes nothing"
+    reproduce(out, "smoke", quiet=True)
+    assert len(small) == 6 and len(Results(out)) == 5
+    out.write_bytes(whole[:-1])  # whole, though an editor has left its end out
+    results = Results(out)
+    results.add(next(iter(results)))
+    assert len(results) == len(Results(out)) == 5 and out.read_bytes().startswith(whole)
+
+
 def test_a_run_that_diverges_is_named(small: list[Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def diverges(recipe: Recipe, **options: Any) -> Run:
         raise FloatingPointError("risk is nan at step 3.")
