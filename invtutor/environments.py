@@ -273,7 +273,12 @@ class World:
         return tuple((b, e.gray() if self.grayscale else e) for b, e in painted)
 
     def gray(self) -> "World":
-        """This world without color: what the grayscale oracle trains on."""
+        """This world without color: what the grayscale oracle trains on.
+
+        Difference from the authors' code: theirs sums the two channels into one, 196 inputs; here both hold the whole
+        digit, 392 inputs. The same predictors can be had (two weights that meet the same number act as their sum), but
+        the first layer has twice as many weights, which the L2 term and Adam see.
+        """
         return replace(
             self,
             train=tuple(e.gray() for e in self.train),

@@ -86,7 +86,7 @@ _PER_METHOD: dict[tuple[str, str], dict[str, Any]] = {
         "learning_rate": 2.8171488e-3,
     },
     ("paper", "irmv1"): _PUBLISHED | {"hyper": {"penalty_weight": _WEIGHT}},
-    ("paper", "vrex"): _PUBLISHED | {"hyper": {"penalty_weight": 2 * _WEIGHT}, "l2": _L2 / 2},
+    ("paper", "vrex"): _PUBLISHED | {"hyper": {"penalty_weight": 2 * _WEIGHT}, "early_weight": 2.0, "l2": _L2 / 2},
     ("paper", "maple"): _MAPLE | {"steps": 30, "hyper": {"inner_batch": 5000}},
     ("paper", "mmrex"): _PUBLISHED | {"hyper": {"penalty_weight": _WEIGHT}, "l2": _L2 / 2},
 }
@@ -134,9 +134,11 @@ class Recipe:
     decay: str = "constant"
     """How the learning rate goes on once annealing is over: constant, or cosine down to zero at the last step."""
     anneal: int = 0
-    """Steps with penalty weight 1 (or the full one, where that is smaller) before the full weight acts."""
+    """Steps with a small penalty weight, `early_weight`, before the full one acts."""
     ramp: int = 0
     """Steps over which the penalty weight then rises to the full one; 0 is at once."""
+    early_weight: float = 1.0
+    """Penalty weight before annealing ends (or the full one, where that is smaller)."""
     batch_size: int | None = None
     """Samples per environment and step, drawn with replacement; None is the full batch."""
     steps: int = 501
@@ -179,6 +181,8 @@ class Recipe:
         _require("seed", type(self.seed) is int and 0 <= self.seed < 2**31, "an integer in [0, 2³¹)", self.seed)
         rate = self.learning_rate
         _require("learning_rate", _is_number(rate) and rate > 0, "a finite number above 0", rate)
+        early = self.early_weight
+        _require("early_weight", _is_number(early) and early >= 0, "a finite number, at least 0", early)
         _require("l2", _is_number(self.l2) and self.l2 >= 0, "a finite number, at least 0", self.l2)
         object.__setattr__(self, "hyper", dict(self.hyper))
 
@@ -304,7 +308,7 @@ def schedules(recipe: Recipe, algorithm: Algorithm) -> dict[str, Schedule]:
     chosen: dict[str, Schedule] = {}
     weight = getattr(algorithm, "penalty_weight", None)
     if weight is not None:
-        chosen["penalty_weight"] = step_at(recipe.anneal, min(1.0, weight), weight, recipe.ramp)
+        chosen["penalty_weight"] = step_at(recipe.anneal, min(recipe.early_weight, weight), weight, recipe.ramp)
     if recipe.decay == "cosine":
         chosen["learning_rate"] = cosine(recipe.learning_rate, recipe.anneal, recipe.steps)
     return chosen

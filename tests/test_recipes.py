@@ -91,6 +91,7 @@ def test_the_paper_profile_is_the_published_setting(method: str, expected: dict,
     recipe = Recipe.profile("paper", method)
     protocol = {"flip_rates": (0.1, 0.2), "label_noise": 0.25, "classes": 2, "samples": None, "decay": "constant"}
     assert {name: getattr(recipe, name) for name in expected | protocol} == expected | protocol
+    assert recipe.early_weight == (2.0 if method == "vrex" else 1.0), "REx's 1, against the mean and the variance"
     assert recipe.hyper == hyper and recipe.batch_size is None and not recipe.patch
 
 

@@ -53,7 +53,8 @@ class MAPLE(Algorithm):
     projected: w ≥ 0, ‖w‖ ≤ √n; s in [0, 1], Σ s ≤ K (budget, as a share of n).
     Differences from the authors' code: 1. validation is held out, not the training data again; 2. nothing is selected
     on the test; 3. minibatches until the last inner step; 4. ∂m/∂s is 1, straight through; theirs is a Gumbel-softmax
-    sample's slope, which vanishes at s = 0 and 1; 5. gradients are times n, so that Adam's ε stays small beside them.
+    sample's slope, which vanishes at s = 0 and 1 only once its temperature has risen above 1; they clip gradients'
+    norms at 3 and have no ball ‖w‖ ≤ √n; 5. gradients are times n, so that Adam's ε stays small beside them.
     """
 
     objective: Literal["variance", "worst", "irmv1"] = "variance"

@@ -29,7 +29,8 @@ class SandMask(Algorithm):
     scaling, per tensor → rescale.
 
     Differences from DomainBed's code: 1. the L2 term 2·l2·θ is added after the mask; 2. τ = 0.5 by default, since at
-    its τ = 1 the mask is zero everywhere; 3. σ² divides by the number of environments, not by one less.
+    its τ = 1 the mask is zero everywhere; 3. σ² divides by the number of environments d, not by d − 1 as theirs, so
+    that a k here acts as k · d/(d − 1) there: twice as much with two environments.
     """
 
     threshold: float = 0.5

@@ -24,7 +24,8 @@ class VREx(Algorithm):
     paper → code:  β → penalty_weight (0 is ERM);  the division by β → rescale.
 
     Differences from the authors' code: 1. the mean of the risks where they sum, and the population variance where they
-    take (R₁ − R₂)², four times as much; a β here weighs half of theirs against the risk; 2. any number of environments;
+    take (R₁ − R₂)², four times as much; a β here weighs half of theirs against the risk, before annealing ends, too:
+    their 1 is a 2 here (the paper profile has it), and L2 terms count half; 2. any number of environments;
     3. annealing is a schedule given to the loop.
     """
 
