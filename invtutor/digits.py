@@ -87,7 +87,8 @@ def _rendered(why: str = "") -> Digits:
     def draw() -> tuple[Tensor, ...]:
         return *draw_digits(TRAIN), *draw_digits(TEST, test=True)
 
-    return Digits("rendered", *_kept(RENDERED_FILE, draw))
+    images, labels, test_images, test_labels = _kept(RENDERED_FILE, draw)
+    return Digits("rendered", images, labels, test_images, test_labels)
 
 
 def _kept(name: str, make: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
@@ -106,7 +107,7 @@ def _kept(name: str, make: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ..
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with own_folder(path.parent) as scratch:
-            np.savez(scratch / name, **dict(zip(parts, (tensor.numpy() for tensor in tensors), strict=True)))
+            np.savez(scratch / name, **{part: t.numpy() for part, t in zip(parts, tensors, strict=True)})  # type: ignore[arg-type]
             os.replace(scratch / name, path)
     except OSError:
         pass  # nothing is lost but the seconds of the next time
