@@ -4,11 +4,13 @@ import ast
 import json
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,7 +25,7 @@ from invtutor.recipes import ALGORITHMS, PROFILES, TEST_RATES, Recipe, build, ju
 from invtutor.risks import accuracy_curve, corner_accuracies, risk
 from invtutor.training import training
 
-__all__ = ["KNOBS", "OOD_RATE", "PRESETS", "Change", "Preset", "Session", "Snapshot", "execute", "knobs"]
+__all__ = ["KNOBS", "OOD_RATE", "PRESETS", "Change", "Preset", "Session", "Snapshot", "execute", "hint", "knobs"]
 __all__ += ["options", "parse_change", "read_recipe", "replay", "sign", "switch"]
 
 KNOBS: Mapping[str, str] = {
@@ -38,6 +40,13 @@ KNOBS: Mapping[str, str] = {
 """What may change under a running training, with its sign in the papers. All else belongs to a fresh run."""
 
 OOD_RATE = TEST_RATES[-1]
+_OWN_WORLD = (
+    "flip_rates",
+    "label_noise",
+    "classes",
+    "patch",
+    "grayscale",
+)  # where a recipe's defaults are the lessons'
 SHOWN = 10  # test digits whose predictions a snapshot holds
 
 
@@ -55,22 +64,26 @@ class Preset(NamedTuple):
 
 PRESETS: Mapping[str, Preset] = {
     "ERM takes the color": Preset(
-        "erm", {}, "after a few steps 90, 80 and 10 %, which is what the color alone gives. Nothing changes any more."
+        "erm", {}, "after a few steps near 90, 80 and 10 %, which is what the color alone gives; little changes then."
     ),
     "IRMv1 leaves the color": Preset(
-        "irmv1", {}, "color comes first; once annealing ends, the three accuracies meet near 70 %."
+        "irmv1", {}, "color comes first; once annealing ends, the three accuracies draw together, between 60 and 70 %."
     ),
     "λ too small": Preset(
-        "irmv1", {"penalty_weight": 1.0}, "the penalty is there, but it costs less than the color is worth: still 10 %."
+        "irmv1",
+        {"penalty_weight": 1.0},
+        "the penalty is there, but it costs less than the color is worth: at p = 0.9 still below 30 %.",
     ),
     "λ too large: collapse to 50 %": Preset(
         "irmv1",
         {"penalty_weight": 1e6, "anneal": 0},
-        "a network that says nothing pays no penalty. From the first step on, 10 is ERM, 100 recovers late, and 1,000 "
-        "or more stay near 50 %. Annealing is what makes such a λ possible.",
+        "a network that says nothing pays no penalty, and this one stays near 50 %. Annealing is what makes a large λ "
+        "possible.",
     ),
     "no annealing": Preset(
-        "irmv1", {"anneal": 0}, "the λ that works after annealing keeps the network from learning anything: 50 %."
+        "irmv1",
+        {"anneal": 0},
+        "the λ that works after annealing keeps the network from learning anything: near 50 %.",
     ),
     "α too large: inverted": Preset(
         "meta_irm",
@@ -81,6 +94,38 @@ PRESETS: Mapping[str, Preset] = {
         "and_mask", {}, "color agrees with the label in both environments, no sign objects, and no τ helps: 10 %."
     ),
 }
+
+
+_LEAST = {"samples": 5000, "width": 64}  # with which the presets' hints were measured; None is all samples
+
+
+def hint(preset: str, session: "Session") -> str:
+    """Where to look in a run of a preset. Its name and its own hint tell what was seen in the lessons' world; for another
+    world, this says what the clues are worth there."""
+    recipe, world, own = session.recipe, session.world, Recipe()
+    same = all(getattr(recipe, name) == getattr(own, name) for name in _OWN_WORLD)
+    large = all(value is None or value >= least for name, least in _LEAST.items() for value in [getattr(recipe, name)])
+    if same and large and session.digits.source == "mnist":
+        return PRESETS[preset].hint
+    rates = [*dict.fromkeys(recipe.flip_rates), *({OOD_RATE} - {*recipe.flip_rates})]
+
+    def worth(clue: Literal["invariant", "color", "pooled"]) -> str:
+        accuracies = [f"{100 * world.bayes(clue).accuracy(rate):.3g}" for rate in rates]
+        return _listed(accuracies if len(set(accuracies)) > 1 else accuracies[:1]) + " %"
+
+    shape = worth("invariant")
+    worths = f"{worth('color')} from color alone, {shape} from shape alone, {worth('pooled')} from both"
+    return (
+        f"this preset's name tells what was seen at flip rates {_listed(own.flip_rates)} with label noise "
+        f"{own.label_noise:g}, on {_LEAST['samples']:,} MNIST digits or more per environment and a width of "
+        f"{_LEAST['width']} or more. Here the run may end elsewhere: at p = {_listed(rates)} the rule that is best in "
+        f"training is right on {f'{shape} without color' if recipe.grayscale else worths}."
+    )
+
+
+def _listed(values: Sequence[object]) -> str:
+    *others, last = map(str, values)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 class Change(NamedTuple):
@@ -96,13 +141,14 @@ class Snapshot:
     """A session at one step, as plain values.
 
     history: the names of `history.GLOSSARY`. trace: a record for each of history's with the knobs as they acted in the
-    last step, and the risk at p = 0.9. corners: `risks.corner_accuracies`. predicted: classes (n,) of the session's
-    `shown` digits.
+    last step, and the risk at p = 0.9. acted: `Session.acted`. corners: `risks.corner_accuracies`. predicted: classes
+    (n,) of the session's `shown` digits.
     """
 
     step: int
     history: History
     trace: History
+    acted: Mapping[str, Sequence[tuple[int, float]]]
     corners: Tensor
     predicted: Tensor
 
@@ -135,11 +181,15 @@ class Session:
 
     digits: to use in place of those of `recipe.source`. Left alone it takes the very steps of `recipes.run`. It may go
     on beyond the recipe's last step. Raises ValueError as `recipes.build` does.
+
+    acted: for each knob, anneal aside, how many steps had been taken when it began to act with another value, and that
+    value. failure: what ended the training for good, if anything did.
     """
 
     def __init__(self, recipe: Recipe, *, digits: Digits | None = None):
         self.start = recipe  # as it was when the first step was taken
         self.recipe = recipe  # with the knobs where they stand
+        self._stepped = recipe  # as it was when the last step was taken
         self.changes: list[Change] = []
         self.taken = 0
         self.history, self.trace = History(), History()
@@ -147,19 +197,19 @@ class Session:
         self.algorithm, self.world, generator = build(recipe, self.digits)
         environments = self.algorithm.prepare(self.world.train)
         optimizer = torch.optim.Adam(self.algorithm.parameters(), lr=recipe.learning_rate, fused=True)
-        self._knobs = [name for name in knobs(recipe) if name != "anneal"]
+        self.acted: dict[str, list[tuple[int, float]]] = {name: [] for name in knobs(recipe) if name != "anneal"}
         self._plan()
         self._steps = training(
             self.algorithm,
             optimizer,
             environments,
             batch_size=recipe.batch_size,
-            schedules={name: partial(self._acting, name) for name in self._knobs},
+            schedules={name: partial(self._acting, name) for name in self.acted},
             generator=generator,
         )
         self._metrics: Metrics = {}
         self._snapshot: Snapshot | None = None
-        self._failure: Exception | None = None
+        self.failure: Exception | None = None
         canvas = self.world.test_canvas.head(SHOWN).paint(OOD_RATE, name=f"test p={OOD_RATE:g}")
         self.shown: Environment = canvas.gray() if self.world.grayscale else canvas
 
@@ -178,23 +228,34 @@ class Session:
         self.recipe = changed
         if self.taken == 0:
             self.start = changed
-        else:
-            if self.changes and self.changes[-1][:2] == (self.taken, name):
-                self.changes.pop()  # no step was taken with it
-            self.changes.append(Change(self.taken, name, value))
+        else:  # no step was taken with what was set since the last
+            self.changes = [change for change in self.changes if change[:2] != (self.taken, name)]
+            if knobs(self._stepped)[name] != value:
+                self.changes.append(Change(self.taken, name, value))
         self._plan()
+
+    def acting(self, name: str) -> float:
+        """What a knob, anneal aside, will act as in the next step."""
+        return self._acting(name, self.taken)
 
     def step(self, count: int = 1) -> None:
         """Take optimizer steps. Raises FloatingPointError as `training` does, now and whenever it is asked again."""
-        if self._failure is not None:
-            raise self._failure
         for _ in range(count):
-            try:
-                self._metrics = next(self._steps)
-            except Exception as error:  # the generator has ended with it
-                self._failure = error
-                raise
-            self.taken += 1
+            if self.failure is not None:
+                raise self.failure
+            _uninterrupted(self._step)
+
+    def _step(self) -> None:
+        try:
+            self._metrics = next(self._steps)
+        except Exception as error:  # the generator has ended with it
+            self.failure = error
+            raise
+        for name, values in self.acted.items():
+            if not values or values[-1][1] != self._metrics[name]:
+                values.append((self.taken, self._metrics[name]))
+        self.taken += 1
+        self._stepped = self.recipe
 
     def snapshot(self) -> Snapshot:
         """Judge the model as it stands, and record it; twice at one step, it is recorded once."""
@@ -207,14 +268,14 @@ class Session:
         return self.recipe.but(steps=max(1, self.taken))
 
     def command(self) -> str:
-        """The command that takes the same steps, changes of knobs included."""
+        """The command that takes the same steps (or the first, where none is taken), changes of knobs included."""
         if self.start.decay != "constant" and self.taken != self.start.steps:
             raise ValueError(
                 "Parameter `decay` should be constant: cosine depends on the last step, and it is not here."
             )
         recipe = self.start.but(steps=max(1, self.taken))
         words = ["invtutor", "run", recipe.algorithm, *options(recipe)]
-        words += [f"--steer={step}:{name}={_text(value)}" for step, name, value in self.changes]
+        words += [f"--steer={step}:{name}={_text(value)}" for step, name, value in self.changes if step < self.taken]
         return shlex.join(words)
 
     def _plan(self) -> None:
@@ -237,17 +298,35 @@ class Session:
                 seen[id(inputs)] = self.algorithm.predict(inputs)
             return seen[id(inputs)]
 
-        acting = {name: self._acting(name, max(0, self.taken - 1)) for name in self._knobs}
-        known = {name: value for name, value in (self._metrics | acting).items() if name in GLOSSARY}
-        self.history.append({"step": self.taken} | known | judge(predict, self.world))
+        known = {name: value for name, value in self._metrics.items() if name in GLOSSARY}
+        record = {"step": self.taken} | known | judge(predict, self.world)
         accuracies = corner_accuracies(predict, self.world)
         risks = [risk(predict(e.inputs), e.labels).item() for _, e in self.world.corners]
         (ood,) = accuracy_curve(torch.tensor(risks, dtype=torch.float64).view_as(accuracies), [OOD_RATE])
-        self.trace.append({"step": self.taken, f"test risk p={OOD_RATE:g}": ood} | acting)
         logits = predict(self.shown.inputs)
         predicted = (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
+        acting = {name: values[-1][1] for name, values in self.acted.items() if values}
+        self.history.append(record)
+        self.trace.append({"step": self.taken, f"test risk p={OOD_RATE:g}": ood} | acting)
         history, trace = History(self.history.records), History(self.trace.records)
-        return Snapshot(self.taken, history, trace, accuracies, predicted.cpu())
+        acted = {name: list(values) for name, values in self.acted.items()}
+        return Snapshot(self.taken, history, trace, acted, accuracies, predicted.cpu())
+
+
+def _uninterrupted(action: Callable[[], None]) -> None:
+    """Do it as a whole: an interrupt of the kernel acts after it. Half a step is none from which one could go on."""
+    handler = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
+    if not callable(handler):  # nothing can interrupt
+        action()
+        return
+    came: list[Any] = []
+    signal.signal(signal.SIGINT, lambda *signs: came.append(signs))
+    try:
+        action()
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if came:
+        handler(*came[0])
 
 
 def replay(recipe: Recipe, changes: Sequence[Change] = (), *, digits: Digits | None = None) -> Session:

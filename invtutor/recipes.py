@@ -347,6 +347,7 @@ def run(recipe: Recipe, *, digits: Digits | None = None, progress: bool = True) 
         generator=generator,
         watch=lambda trained: judge(trained.predict, world),
         every=recipe.every,
+        besides=(recipe.anneal,),  # else lines would turn where the nearest record lies
         progress=progress,
     )
     seconds = time.perf_counter() - start

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from itertools import islice
 
@@ -106,12 +106,13 @@ def fit(
     generator: torch.Generator | None = None,
     watch: Callable[[Algorithm], Metrics] | None = None,
     every: int = 50,
+    besides: Collection[int] = (),
     progress: bool = True,
 ) -> History:
     """Take `steps` steps of `training` and record them.
 
     watch: computes further metrics from the algorithm, under `torch.no_grad`.
-    every: a record is kept of each so many-th step, and of the first and the last.
+    every: a record is kept of each so many-th step, and of the first and the last; and of those in `besides`.
     progress: shows a bar. The other parameters and the errors are those of `training`.
     """
     history = History()
@@ -124,7 +125,7 @@ def fit(
     )  # a notebook shows stderr on red, as if it were wrong
     bar = tqdm(taken, total=steps, desc=str(algorithm), disable=not progress, mininterval=0.5, leave=False, file=file)
     for step, metrics in enumerate(bar, start=1):
-        if step % every == 0 or step == steps or step == 1:
+        if step % every == 0 or step in (1, steps, *besides):
             with torch.no_grad():
                 history.append({"step": step} | metrics | (watch(algorithm) if watch else {}))
     return history

@@ -1,5 +1,6 @@
 """Pictures are looked at by people; here we hold what can be counted: data, labels, marks, limits, bytes."""
 
+import itertools
 import math
 import subprocess
 import sys
@@ -188,6 +189,33 @@ def test_wrong_lengths_are_named() -> None:
         figures.accuracy_curves({"short": [0.1, 0.2]}, RATES)
     with pytest.raises(ValueError, match="Parameter `weights`"):
         figures.along_penalty([-1.0], {"risk": [0.1]})
+
+
+def test_what_acted_is_drawn_as_steps_and_what_was_measured_as_lines() -> None:
+    records = [
+        {"step": step, "penalty_weight": weight, "risk": 0.5} for step, weight in ((1, 1.0), (19, 1.0), (20, 9.0))
+    ]
+    ways = {
+        name: figures.histories({"": History(records)}, name).lines[0].get_drawstyle()
+        for name in ("penalty_weight", "risk")
+    }
+    assert ways == {"penalty_weight": "steps-pre", "risk": "default"}
+
+
+def test_close_training_rates_share_one_word() -> None:
+    narrow = figures.new_figure(400, 300).subplots()
+    figures.accuracy_curves(CURVES, RATES, train_rates=(0.1, 0.2, 0.7), ax=narrow)
+    words = [text for text in narrow.texts if text.get_text() == "train"]
+    assert [text.xy[0] for text in words] == pytest.approx([0.15, 0.7])
+    narrow.figure.draw_without_rendering()
+    boxes = sorted(text.get_window_extent().extents[[0, 2]].tolist() for text in words)
+    assert boxes[0][1] + 5 < boxes[1][0]
+
+
+def test_digits_stand_as_close_as_they_are_told() -> None:
+    ax = figures.digits(canvas().paint(0.5), columns=5, rows=1, gap=3)
+    lefts = [round(frame.get_x() + 0.6) for frame in ax.patches]
+    assert [right - left for left, right in itertools.pairwise(lefts)] == [SIDE + 3] * 4
 
 
 def test_histories_drop_gaps_and_scale_accuracies_alone() -> None:

@@ -171,6 +171,12 @@ def test_fit_records_the_first_step_every_few_and_the_last(steps: int, every: in
     assert len(algorithm.batches) == steps
 
 
+def test_fit_records_steps_besides() -> None:
+    algorithm, optimizer = spy()
+    history = fit(algorithm, optimizer, training_environments(), 12, every=5, besides=(7, 40), progress=False)
+    assert history.column("step") == [1, 5, 7, 10, 12]
+
+
 def test_fit_watches_without_gradients_after_the_step() -> None:
     algorithm, optimizer = spy()
     start, seen = theta(algorithm), []

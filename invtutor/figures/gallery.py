@@ -29,9 +29,12 @@ INKS: Mapping[str, str] = {
 SIDE = 14  # pixels of a digit
 
 
-def digits(environment: Environment, columns: int = 10, rows: int = 2, ax: Axes | None = None) -> Axes:
+def digits(
+    environment: Environment, columns: int = 10, rows: int = 2, *, gap: int | None = None, ax: Axes | None = None
+) -> Axes:
     """The first samples of an environment, in rows. A frame marks those whose color is not their label's.
 
+    gap: pixels between two digits of a row; None leaves room for their captions.
     Colors are shown by `INKS`: blue for 0 and orange for 1, whatever the papers call the channels. A world without
     color (`Environment.gray`) is shown white, its captions name the label alone.
     """
@@ -39,6 +42,7 @@ def digits(environment: Environment, columns: int = 10, rows: int = 2, ax: Axes 
     require("rows", rows >= 1, "at least 1", rows)
     narrow = columns > 8  # then "label 1 · orange" takes two lines
     wide, high, separator = (16, 22, "\n") if narrow else (20, 20, " · ")
+    wide = wide if gap is None else SIDE + gap
     if ax is None:
         ax = new_figure(900, round(900 * rows * high / (columns * wide)) + 10).subplots()
     ax.set_axis_off()

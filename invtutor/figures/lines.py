@@ -31,6 +31,7 @@ from invtutor.history import History
 
 __all__ = ["accuracy_curves", "along_penalty", "environment_risks", "histories", "move_cursor"]
 
+SETTINGS = ("penalty_weight", "learning_rate")  # names of history.GLOSSARY that are set and not measured
 DIRECT = 5  # up to so many lines are labeled at their ends; more get a legend
 ACCURACIES = ("train p=", "validation p=", "test p=", "gray")  # names of history.GLOSSARY that are shown in %
 
@@ -90,6 +91,7 @@ def histories(
     ax: Axes | None = None,
 ) -> Axes:
     """One metric, or several, over the steps of runs. Accuracies (by their names in history.GLOSSARY) are in %.
+    What acted in each step (`SETTINGS`) is drawn as steps and not as slopes.
 
     named: a label for each run. name: of the metrics. switch: the step at which annealing ends, marked.
     Raises ValueError for a metric that a history has not.
@@ -103,7 +105,8 @@ def histories(
         values = np.asarray(named[run].column(metric)) * _scale(metric)
         seen = np.isfinite(values)
         steps = np.asarray(named[run].column("step"))
-        ax.plot(steps[seen], values[seen], label=label, gid="curve", **style)
+        how = "steps-pre" if metric in SETTINGS else "default"
+        ax.plot(steps[seen], values[seen], label=label, gid="curve", drawstyle=how, **style)
     ax.set(xlabel="step", ylabel=_ylabel(names) if ylabel is None else ylabel)
     _set_height(ax, names, log)
     if switch is not None:

@@ -25,9 +25,10 @@ class LivePicture:
     """One figure that follows a training: what stands still is drawn once, the lines move (`base.Screen`).
 
     accuracies, risks: for each line's label the metric's name in the history or the trace, in the same order.
-    flip_rates: the place of each of them on the curve. knob: the metric of the lowest plot, None for none.
+    flip_rates: the place of each of them on the curve. label: of the knob in the lowest plot.
     scale: smallest and largest positive value of its logarithmic axis; None is a linear one from 0 to 1.
-    shown: digits whose predictions are written below them. steps: the first width of the time axis.
+    shown: digits whose predictions are written below them; a frame says what it says in `gallery.digits`, and a cross
+    marks what is misread. steps: the first width of the time axis.
     """
 
     def __init__(
@@ -39,20 +40,19 @@ class LivePicture:
         train_rates: Sequence[float],
         ceiling: float,
         chance: float,
-        knob: str,
         label: str,
         scale: tuple[float, float] | None,
         shown: Environment,
         steps: int,
         width: int = 900,
-        height: int = 560,
+        height: int = 600,
     ):
         self.figure = new_figure(width, height)
         self.figure.set_layout_engine("none")  # pictures must not jump, and a layout costs more than the lines
-        self._flip_rates, self._knob, self._names = list(flip_rates), knob, (accuracies, risks)
+        self._flip_rates, self._names = list(flip_rates), (accuracies, risks)
         self._steps = self._span = steps
         self._labels = shown.labels.tolist()
-        self._log = scale is not None
+        self._scale = scale
         place = self.figure.add_axes
         self._accuracy = tidy(place((0.07, 0.625, 0.335, 0.325)))
         self._risk = tidy(place((0.07, 0.345, 0.335, 0.235)))
@@ -63,10 +63,10 @@ class LivePicture:
             train_rates=train_rates,
             ceiling=ceiling,
             chance=chance,
-            ax=place((0.615, 0.47, 0.37, 0.48)),
+            ax=place((0.615, 0.53, 0.37, 0.42)),
         )
-        self._wall = digits(shown, columns=5, rows=2, ax=place((0.615, 0.0, 0.37, 0.33)))
-        self._wall.set_title("test digits at p = 0.9: label → prediction", fontsize=NORMAL, loc="left")
+        self._wall = digits(shown, columns=5, rows=2, gap=3, ax=place((0.56, 0.01, 0.43, 0.355)))
+        self._wall.set_title("at p = 0.9: label → prediction; framed: color ≠ label", fontsize=NORMAL, loc="left")
         self._accuracy.set(ylim=(0, 100), ylabel="accuracy, %")
         self._risk.set(ylim=(0, 1), ylabel="risk, nats")
         self._setting.set(xlabel="step", ylabel=label)
@@ -77,7 +77,7 @@ class LivePicture:
         else:
             self._setting.set_ylim(-0.05, 1.05)
         self._lines = [_lines(self._accuracy, accuracies), _lines(self._risk, risks)]
-        self._knob_line = _line(self._setting, "black", drawstyle="steps-pre", linewidth=2)
+        self._knob_line = _line(self._setting, "black", drawstyle="steps-post", linewidth=2)
         self._level = _line(self._setting, DIM, linestyle=":", linewidth=1.5)
         self._level_text = _label(self._setting, DIM)
         (now,) = (line for line in self._curve.lines if line.get_gid() == "curve")
@@ -87,7 +87,7 @@ class LivePicture:
             for style, marker in zip(styles(len(flip_rates)), MARKERS, strict=False)
         ]
         self._note = self._setting.set_title("", loc="left", fontsize=SMALL, color=DIM)
-        for artist in (self._now, self._note, *self._wall.texts, *self._wall.patches):
+        for artist in (self._now, self._note, *self._wall.texts):
             artist.set_animated(True)
         self._set_span(steps)
 
@@ -95,14 +95,15 @@ class LivePicture:
         self,
         history: History,
         trace: History,
+        acted: Sequence[tuple[int, float]],
         curve: Sequence[float],
         at: Sequence[float],
         predicted: Sequence[int],
         setting: float,
         note: str,
     ) -> bytes:
-        """The picture as PNG. curve: accuracy at `RATES`; at: at `flip_rates`; setting: where the knob stands; note:
-        above its plot."""
+        """The picture as PNG. acted: from which step on the knob acted with which value; curve: accuracy at `RATES`;
+        at: at `flip_rates`; setting: where the knob stands; note: above its plot."""
         every = 1 + len(history) // POINTS
         kept = [a | b for a, b in zip(history.records[::-every][::-1], trace.records[::-every][::-1], strict=True)]
         steps = np.array([record["step"] for record in kept], dtype=float)
@@ -123,7 +124,9 @@ class LivePicture:
                 text.xy = (steps[-1], column[-1])
                 text.set_position((6, shift))
                 text.set_text(f"{label}: {column[-1]:.0f} %" if factor == 100 else f"{label}: {column[-1]:.2f}")
-        self._knob_line.set_data(steps, [record.get(self._knob, np.nan) for record in kept])
+        self._reach([setting, *(value for _, value in acted)])
+        since, values = [step for step, _ in acted], [value for _, value in acted]
+        self._knob_line.set_data([*since, steps[-1]] if since else [], values + values[-1:])
         self._level.set_data([0, self._span], [setting, setting])
         self._level_text.xy = (self._span, setting)
         self._level_text.set_text(f"set to {setting:g}")
@@ -131,11 +134,10 @@ class LivePicture:
         self._now.set_ydata(100 * np.asarray(curve))
         for dot, rate, value in zip(self._dots, self._flip_rates, at, strict=True):
             dot.set_data([rate], [100 * value])
-        rows = zip(self._wall.texts, self._wall.patches, self._labels, predicted, strict=True)
-        for caption, frame, truth, says in rows:
+        for caption, truth, says in zip(self._wall.texts, self._labels, predicted, strict=True):
             caption.set_text(f"{truth} → {says}  {'✓' if says == truth else '✗'}")
             caption.set_color(DIM if says == truth else "black")
-            frame.set_visible(says != truth)
+            caption.set_fontweight("normal" if says == truth else "bold")
         return self._screen.png()
 
     def _set_span(self, steps: int) -> None:
@@ -150,6 +152,17 @@ class LivePicture:
             while highest > top:
                 top *= 2
             self._risk.set_ylim(0, top)
+            self._screen = Screen(self.figure)
+
+    def _reach(self, values: Sequence[float]) -> None:
+        """Widen the knob's logarithmic axis to values beyond the slider's."""
+        positive = [value for value in values if value > 0]
+        if self._scale is None or not positive:
+            return
+        wider = min(self._scale[0], *positive), max(self._scale[1], *positive)
+        if wider != self._scale:
+            self._scale = wider
+            _log_axis(self._setting, *wider)
             self._screen = Screen(self.figure)
 
 

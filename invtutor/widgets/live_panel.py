@@ -7,14 +7,15 @@ what is wished, and the owner does it.
 
 import asyncio
 import html
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, NamedTuple
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 import ipywidgets
 from IPython import get_ipython
@@ -22,9 +23,9 @@ from IPython import get_ipython
 from invtutor.digits import Digits
 from invtutor.figures import Figure
 from invtutor.figures.live import RATES, LivePicture
-from invtutor.live import KNOBS, OOD_RATE, PRESETS, Session, Snapshot, knobs, sign, switch
+from invtutor.live import KNOBS, OOD_RATE, PRESETS, Session, Snapshot, hint, knobs, sign, switch
 from invtutor.recipes import ALGORITHMS, Recipe
-from invtutor.widgets.panel import Shown, blank
+from invtutor.widgets.panel import Shown, blank, plain
 
 __all__ = ["Live", "live"]
 
@@ -68,6 +69,7 @@ LINEAR = ("threshold", "budget")  # all others have a logarithmic axis
 PLACES = (("penalty_weight", "budget"), ("threshold", "inner_rate", "step_size"))  # a method has one of each at most
 
 _shown: WeakValueDictionary[str, "Live"] = WeakValueDictionary()  # by the cell that shows it
+_players: WeakSet["Live"] = WeakSet()
 
 
 def live(recipe: Recipe, *, digits: Digits | None = None, key: str | None = None) -> "Live":
@@ -111,6 +113,9 @@ class Live(Shown):
         self.error: Exception | None = None
         self.session: Session | None = None
         self.playing = False
+        self._unbuilt: BaseException | None = None  # why there is no session
+        self._interrupted = self._told = False  # what the status and the command's line say
+        self._slow = ""
         self._digits = digits
         self._base = recipe.but(decay="constant")
         self._wanted: Recipe | None = self._base  # of the fresh run that is still to be built
@@ -126,41 +131,45 @@ class Live(Shown):
             name: ipywidgets.Button(description=button.description, tooltip=button.tooltip, layout={"width": "110px"})
             for name, button in BUTTONS.items()
         }
-        self.image = blank(900, 560)
+        self.image = blank(900, 600)
         wide = {"max_width": "900px"}
         self.status = ipywidgets.HTML(layout=ipywidgets.Layout(min_height="3.2em", **wide))
         self.html = ipywidgets.HTML(layout=ipywidgets.Layout(min_height="8em", **wide))
         self.code = ipywidgets.HTML(layout=ipywidgets.Layout(min_height="5em", **wide))
         self.ui = _arrange(self)
         self._fulfill()
-        self._raise()
+        self._tell_state()
         for name, control in self.controls.items():
             control.observe(partial(self._changed, name), names="value")
         for name, button in self.buttons.items():
             button.on_click(partial(self._clicked, name))
 
+    @property
+    def status_text(self) -> str:
+        """What the panel does, and where to look, without markup."""
+        return plain(self.status.value)
+
     # -------------------------------------------------------------------------------------------------- for cells
 
     def run(self, steps: int) -> None:
         """Take steps now, as Play does but without waiting for anybody, and draw once. Raises what training raises."""
-        self._pause()
-        self._drain()
-        self._attempt(partial(self._take, steps))
+        self._post(partial(self._take, steps))
         self._raise()
 
     def set(self, **values: Any) -> None:
-        """Set controls, as a student would. Raises ValueError for an unknown name, and what comes of it."""
+        """Set controls, as a student would. Raises ValueError for an unknown name and for a value that the control
+        cannot have, and what comes of it."""
         for name in values:
             if name not in self.controls:
                 raise ValueError(f"Parameter `values` should name some of {', '.join(self.controls)}. Found {name!r}.")
+        self.error = None
         for name, value in values.items():
-            control = self.controls[name]
+            self._check(name, value)
             if name in LADDERS:
                 with self._silence():
-                    _offer(control, value)
-            control.value = value
-        self._drain()
-        self._raise()
+                    _offer(self.controls[name], value)
+            self.controls[name].value = value
+            self._raise()
 
     def press(self, name: str) -> None:
         """Press a button by its name. Raises ValueError for an unknown name, and what comes of it."""
@@ -183,8 +192,9 @@ class Live(Shown):
 
     def close(self) -> None:
         """Stop, let go of model and data, and take the widgets away."""
-        self._pause("Closed.")
-        self.session = self._wanted = None
+        self._pause()
+        self.session = self._wanted = self._unbuilt = self.error = None
+        self._tell_state()
         for widget in _tree(self.ui):
             widget.close()
 
@@ -208,28 +218,36 @@ class Live(Shown):
 
     def _drain(self) -> None:
         """Do what was posted. However many changes ask for a fresh run, it is built once."""
-        done = 0
-        while True:
-            try:
-                action = self._posts.get_nowait()
-            except Empty:
-                break
+        actions = []
+        while not self._posts.empty():
+            actions.append(self._posts.get_nowait())
+        if not actions and self._wanted is None:
+            return
+        self.error, self._interrupted = None, False
+        for action in actions:
             self._attempt(action)
-            done += 1
         if self._wanted is not None:
             self._attempt(self._fulfill)
-        elif done and not self.playing and self.session is not None and self.error is None:
-            self._attempt(self._draw)
+        elif self.session is not None:
+            if self.error is not None:
+                self._mirror()  # what was refused is not set
+            if not self.playing:
+                self._attempt(self._draw)
+        self._tell_state()
 
     def _attempt(self, action: Callable[[], None]) -> None:
-        """Do it. An error stops the training, is shown and kept."""
+        """Do it. An error stops the training, is shown and kept; an interrupt of the kernel stops it, too."""
         try:
             action()
         except Exception as error:
             self._pause()
-            self.error = error
-            words = html.escape(f"{type(error).__name__}: {error}")
-            self._say(f"<b>Stopped by an error. {words}</b>")
+            self.error = self.error or error
+        except KeyboardInterrupt:
+            self._interrupt()
+            if self.session is not None:
+                self._draw()
+            self._tell_state()
+            raise
 
     def _raise(self) -> None:
         if self.error is not None:
@@ -240,15 +258,38 @@ class Live(Shown):
             raise RuntimeError("The panel is closed, or its last run could not be built.")
         return self.session
 
+    def _present(self) -> Recipe:
+        """What the controls show, or will show in a moment."""
+        return self._wanted or (self.session.recipe if self.session else self._base)
+
+    def _check(self, name: str, value: Any) -> None:
+        """Raise ValueError for what a control cannot be set to."""
+        control, recipe = self.controls[name], self._present()
+        if name in KNOBS and name not in knobs(recipe):
+            wish = f"a knob of {ALGORITHMS[recipe.algorithm].label}: {', '.join(knobs(recipe))}"
+            raise ValueError(f"Parameter `values` should name {wish}. Found {name!r}.")
+        if name in LADDERS:
+            recipe.but(**{name: value})
+        elif hasattr(control, "options"):
+            known = [option[1] if isinstance(option, tuple) else option for option in control.options]
+            if value not in known:
+                raise ValueError(f"Parameter `{name}` should be one of {', '.join(map(str, known))}. Found {value!r}.")
+        elif not (isinstance(value, int | float) and control.min <= value <= control.max):
+            wish = f"in [{control.min:g}, {control.max:g}]"
+            raise ValueError(f"Parameter `{name}` should be {wish}. Found {value!r}.")
+
     def _apply(self, name: str, value: Any) -> None:
         if name == "speed":
             return  # it is read where it is needed
-        recipe = self._wanted or (self.session.recipe if self.session else self._base)
+        recipe = self._present()
         if name in KNOBS and self._wanted is None and self.session is not None:
             self.session.steer(name, value)
+            if self.session.recipe != recipe:
+                self._show(preset=OWN)
             return
         if name == "preset":
-            wanted = recipe if value == OWN else PRESETS[value].recipe(self._base)
+            self._show(preset=value)  # another change, posted before this one, may have taken it back
+            wanted = recipe if value == OWN else PRESETS[value].recipe(recipe)
         elif name == "method":
             wanted = switch(recipe, value)
         elif name.startswith("flip_rate_"):
@@ -266,14 +307,16 @@ class Live(Shown):
         """Start the fresh run that was wished for. The old one goes first: two worlds need twice the memory."""
         assert self._wanted is not None
         self._base, self._wanted = self._wanted, None
-        self.session = self.error = None
-        session = Session(self._base, digits=self._digits)
-        self._drawing = _drawing(session)
-        self.session = session
+        self.session, self._told, self._slow = None, False, ""
+        try:
+            session = Session(self._base, digits=self._digits)
+            self._drawing = _drawing(session)
+        except BaseException as error:  # an interrupt, too
+            self._unbuilt = error
+            raise
+        self._unbuilt, self.session, self._until = None, session, self._base.steps
         self._mirror()
         self._draw()
-        if not self.playing:
-            self._say(f"Ready at step 0. {self._hint()}")
 
     def _play(self) -> None:
         session = self._session()
@@ -281,46 +324,51 @@ class Live(Shown):
             raise RuntimeError("Play needs the event loop of a notebook. Here, use run(steps).")
         if self.playing:
             return
-        self.error = None
+        if session.failure is not None:
+            raise session.failure
         self.playing = True
         self._until = session.recipe.steps * (1 + session.taken // session.recipe.steps)
         self._task = self._loop.create_task(self._train())
-        self._say(f"Training. {self._hint()}")
+        _players.add(self)
 
-    def _pause(self, words: str = "") -> None:
-        was, self.playing = self.playing, False
+    def _pause(self) -> None:
+        self.playing = False
+        _players.discard(self)
         task, self._task = self._task, None
         if task is not None and task is not asyncio.current_task():
             task.cancel()
-        if was and self.session is not None:
-            self._say(words or f"Paused at step {self.session.taken}.")
+
+    def _interrupt(self) -> None:
+        self._pause()
+        self._interrupted = True
 
     def _step(self) -> None:
-        self._pause()
         self._take(1)
 
     def _reset(self) -> None:
-        self._wanted = self._wanted or (self.session.recipe if self.session else self._base)
+        self._wanted = self._present()
 
     def _tell(self) -> None:
-        turned = len(self._session().changes)
-        note = (
-            f"It turns knobs {turned} time{'s' * (turned > 1)} on the way, as you did."
-            if turned
-            else "No knob was turned on the way."
-        )
-        self.code.value = f"<code>{html.escape(self.command())}</code><br>Takes these very steps. {note}"
+        self._session()
+        self._told = True
 
     async def _train(self) -> None:
         try:
             while self.playing:
+                _listen()
                 self._drain()
                 if self.playing:
                     self._attempt(self._burst)
+                    self._tell_state()
                 await asyncio.sleep(self._rest())
+        except KeyboardInterrupt:  # the loop must not end by it
+            self._interrupt()
         finally:
             if self._task is asyncio.current_task():  # cancelled by somebody else
-                self.playing, self._task = False, None
+                self._pause()
+                self._attempt(self._draw)
+            self._tell_state()
+            _listen()
 
     def _burst(self) -> None:
         """Steps for a short while, and a picture where one is due."""
@@ -331,11 +379,11 @@ class Live(Shown):
             self._since += 1
             spent = time.perf_counter() - start
         if spent > SLOW and session.taken == before + 1:  # all that a student presses waits as long
-            self._say(f"Training. One step of {session.algorithm} takes {spent:.1f} s. {self._hint()}")
+            self._slow = f" One step of {session.algorithm} takes {spent:.1f} s."
         age = time.perf_counter() - self._begun
         if session.taken >= self._until:
+            self._pause()
             self._draw()
-            self._pause(f"Paused at step {session.taken}, the recipe's last. Play goes on.")
         elif age >= max(SLOWEST, 2 * self._cost) or (self._since >= speed and not self._rest()):
             self._draw()
 
@@ -346,14 +394,13 @@ class Live(Shown):
         return max(0.0, self._begun + max(1 / HZ, 2 * self._cost) - time.perf_counter())
 
     def _take(self, steps: int) -> None:
+        self._pause()
         session = self._session()
         each = max(1, min(self.controls["speed"].value, steps // 10), -(-steps // RECORDS))
         while steps > 0:
             session.step(min(each, steps))
             steps -= each
             session.snapshot()
-        self._draw()
-        self._say(f"Paused at step {session.taken}.")
 
     def _draw(self) -> None:
         session = self._session()
@@ -364,23 +411,61 @@ class Live(Shown):
         self.image.value = self._drawing.draw(
             shot.history,
             shot.trace,
+            shot.acted[_main_knob(session.recipe)],
             shot.curve(RATES),
             shot.curve(ends),
             shot.predicted.tolist(),
             own.pop(_main_knob(session.recipe)),
-            _standing(session.recipe, own) + f"   ≤ {self.controls['speed'].value} steps a picture",
+            _standing(session.recipe, own),
         )
         self.html.value = _numbers(session, shot)
+        self.code.value = self._spoken_command() if self._told else ""
         self.pictures += 1
         self._since = 0
         self._cost = time.perf_counter() - self._begun
 
-    def _say(self, words: str) -> None:
-        self.status.value = f'<div role="status" aria-live="polite">{words}</div>'
+    def _spoken_command(self) -> str:
+        session = self._session()
+        turned = sum(change.step < session.taken for change in session.changes)
+        note = (
+            f"It turns knobs {turned} time{'s' * (turned > 1)} on the way, as you did."
+            if turned
+            else "No knob was turned on the way."
+        )
+        which = "Takes these very steps." if session.taken else "Takes the first step, since none is taken yet."
+        return f"<code>{html.escape(self.command())}</code><br>{which} {note}"
 
-    def _hint(self) -> str:
-        preset = PRESETS.get(self.controls["preset"].value)
-        return f"<b>What to look for:</b> {html.escape(preset.hint)}" if preset else ""
+    def _tell_state(self) -> None:
+        """What the panel does, and where to look."""
+        error = self.error or self._unbuilt or (self.session and self.session.failure)
+        words = "Interrupted. " * self._interrupted
+        if error:
+            told = html.escape(f"{type(error).__name__}: {error}".rstrip(": "))
+            words += f"<b>Stopped by an error. {told}</b>"
+            if self._unbuilt:
+                words += " The picture is that of the run before. Reset tries again."
+            elif self.session and self.session.failure:
+                words += f" Step {self.session.taken} was the last. Reset starts anew."
+        elif self.session is None:
+            words = "Closed."
+        else:
+            words += f"{self._state(self.session)} {self._hint(self.session)}"
+        self.status.value = f'<div role="status" aria-live="polite">{words.rstrip()}</div>'
+
+    def _state(self, session: Session) -> str:
+        taken, steps = session.taken, session.recipe.steps
+        if self.playing:
+            return f"Training.{self._slow}"
+        if taken == 0:
+            return "Ready at step 0."
+        if taken % steps:
+            return f"Paused at step {taken}."
+        times = "the recipe's last" if taken == steps else f"{taken // steps} times the recipe's {steps}"
+        return f"Paused at step {taken}, {times}. Play goes on."
+
+    def _hint(self, session: Session) -> str:
+        preset = self.controls["preset"].value
+        return f"<b>What to look for:</b> {html.escape(hint(preset, session))}" if preset in PRESETS else ""
 
     @contextmanager
     def _silence(self) -> Iterator[None]:
@@ -429,6 +514,21 @@ BUTTONS: Mapping[str, _Button] = {
 }
 
 
+def _listen() -> None:
+    """Let an interrupt of the kernel pause the panels that play. A kernel ignores it while no cell runs."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if _players and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _pause_all)
+    elif not _players and signal.getsignal(signal.SIGINT) is _pause_all:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _pause_all(*_: object) -> None:
+    for panel in list(_players):
+        panel._posts.put(panel._interrupt)
+
+
 def _running_loop() -> asyncio.AbstractEventLoop | None:
     try:
         return asyncio.get_running_loop()
@@ -455,7 +555,6 @@ def _drawing(session: Session) -> LivePicture:
         train_rates=recipe.flip_rates,
         ceiling=world.bayes("invariant").accuracy(OOD_RATE),
         chance=1 / world.classes,
-        knob=knob,
         label=sign(recipe, knob),
         scale=None if knob in LINEAR else (ladder[0], ladder[-1]),
         shown=session.shown,
@@ -466,22 +565,29 @@ def _drawing(session: Session) -> LivePicture:
 def _numbers(session: Session, shot: Snapshot) -> str:
     """The text twin of the picture."""
     recipe, last, trace = session.recipe, shot.history.last, shot.trace.last
-    acts = {"penalty_weight": trace.get("penalty_weight")}.items() - knobs(recipe).items()
-    acting = "".join(
-        f" ({sign(recipe, name)} acts as {value:g} while annealing)" for name, value in acts if value is not None
-    )
     accuracies = ", ".join(
         f"{name} {100 * value:.1f} %" for name, value in last.items() if name.startswith(("validation p=", "test p="))
     )
     risks = {name: value for name, value in (last | trace).items() if " risk " in name}
     others = {name: last[name] for name in ("risk", "penalty", "kept") if name in last}
     spoken = ", ".join(f"{name} {value:.3g}" for name, value in (others | risks).items())
-    standing = _standing(recipe, knobs(recipe)) + acting
+    standing = _standing(recipe, knobs(recipe)) + _annealing(session)
     right = int((shot.predicted == session.shown.labels.cpu()).sum())
     return (
         f"<b>Step {shot.step}, {html.escape(str(session.algorithm))}</b>: {standing}.<br>"
         f"Accuracy: {accuracies}; {right} of the {len(session.shown)} digits shown.<br>Risks in nats: {spoken}."
     )
+
+
+def _annealing(session: Session) -> str:
+    """How the penalty weight acts from here on, where that is not what it is set to."""
+    recipe, name = session.recipe, "penalty_weight"
+    if name not in knobs(recipe) or session.acting(name) == knobs(recipe)[name]:
+        return ""
+    full = recipe.anneal + recipe.ramp
+    rise = f", then rises until step {full}" * (recipe.ramp > 0)
+    when = f"until step {recipe.anneal}{rise}" if session.taken < recipe.anneal else f"and rises until step {full}"
+    return f" ({sign(recipe, name)} acts as {session.acting(name):.4g} {when})"
 
 
 def _standing(recipe: Recipe, values: Mapping[str, float]) -> str:

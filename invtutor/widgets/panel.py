@@ -15,7 +15,7 @@ from invtutor import figures
 from invtutor.figures import Figure
 from invtutor.widgets.frames import MIME, frames
 
-__all__ = ["Panel", "Shown", "blank"]
+__all__ = ["Panel", "Shown", "blank", "plain"]
 
 
 def blank(width: int, height: int) -> Any:
@@ -23,6 +23,11 @@ def blank(width: int, height: int) -> Any:
     # A page reserves the proportions of these two. No tooltip: ipywidgets 8.1 then fails to show the image at all.
     size = {"width": str(width), "height": str(height)}
     return ipywidgets.Image(format="png", **size, layout=ipywidgets.Layout(max_width="100%", height="auto"))
+
+
+def plain(markup: str) -> str:
+    """The words of HTML, without its markup."""
+    return html.unescape(re.sub("<[^>]+>", "", markup.replace("<br>", " ")))
 
 
 class Shown:
@@ -35,7 +40,7 @@ class Shown:
     @property
     def text(self) -> str:
         """The numbers of the present picture, without markup."""
-        return html.unescape(re.sub("<[^>]+>", "", self.html.value.replace("<br>", " ")))
+        return plain(self.html.value)
 
     def __repr__(self) -> str:
         return f"[{', '.join(control.description for control in self.controls.values())}] {self.text}"
