@@ -100,8 +100,8 @@ _LEAST = {"samples": 5000, "width": 64}  # with which the presets' hints were me
 
 
 def hint(preset: str, session: "Session") -> str:
-    """Where to look in a run of a preset. Its name and its own hint tell what was seen in the lessons' world; of another
-    world this says what the clues are worth there."""
+    """Where to look in a run of a preset. Its name and its own hint tell what was seen in the lessons' world; of any
+    other, this says what the clues are worth there."""
     recipe, world, own = session.recipe, session.world, Recipe()
     same = all(getattr(recipe, name) == getattr(own, name) for name in _OWN_WORLD)
     large = all(value is None or value >= least for name, least in _LEAST.items() for value in [getattr(recipe, name)])
