@@ -8,7 +8,6 @@ path: one line that says what is used, claims that are judged where they can be,
 import base64
 import inspect
 import json
-import math
 import os
 import platform
 import re
@@ -28,7 +27,7 @@ from matplotlib.figure import Figure
 
 from invtutor import figures
 from invtutor.digits import Digits, load_digits
-from invtutor.files import finite, write_atomically
+from invtutor.files import write_atomically
 from invtutor.history import spread
 from invtutor.recipes import PROFILES, Recipe, Run, find_device, run
 
@@ -63,12 +62,11 @@ def peak_memory() -> float:
     """The most memory that this process has held so far, in MB of 10⁶ bytes; NaN where the system does not tell."""
     status = Path("/proc/self/status")
     if status.exists():  # Linux, whose getrusage would count what the parent held before it started us
-        found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text())
-        return 1024 * float(found[1]) / 1e6 if found else math.nan
+        return 1024 * float(re.search(r"VmHWM:\s*(\d+) kB", status.read_text())[1]) / 1e6  # type: ignore[index]
     try:
         import resource
     except ImportError:  # Windows
-        return math.nan
+        return float("nan")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes on macOS
 
 
@@ -160,13 +158,11 @@ class Lesson:
                 "python": platform.python_version(),
             },
         }
-        result, memory = finite(result), peak_memory()
-        text = f"{headline} · {self._count()} · {seconds:.0f} s"
-        text += "" if math.isnan(memory) else f", peak memory {memory:.0f} MB"
+        text = f"{headline} · {self._count()} · {seconds:.0f} s, peak memory {result['peak_memory_mb']:.0f} MB"
         display({"application/vnd.invtutor.result+json": result, "text/plain": text}, raw=True)
         if out_dir := self.parameters.get("out_dir"):
             Path(out_dir).mkdir(parents=True, exist_ok=True)
-            write_atomically(Path(out_dir) / "result.json", json.dumps(result, indent=2, allow_nan=False) + "\n")
+            write_atomically(Path(out_dir) / "result.json", json.dumps(result, indent=2) + "\n")
 
     def _count(self) -> str:
         verdicts = [claim["verdict"] for claim in self.claims.values()]
@@ -180,11 +176,13 @@ def device_name(device: str) -> str:
     """`cpu, 2 threads`, or the GPU's name."""
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"cpu, {torch.get_num_threads()} threads"
+    count = torch.get_num_threads()
+    return f"cpu, {count} thread{'s' * (count > 1)}"
 
 
 def begin(name: str, **parameters: Any) -> Lesson:
-    """Open a lesson with the values of its parameters cell, load the digits, and print one line that says what is used.
+    """Open a lesson with the values of its parameters cell, load the digits, and print one line that says what is used;
+    another where that is not what the text was written for.
 
     profile `auto` is the environment variable INVTUTOR_PROFILE, else quick. Raises ValueError, naming the parameter,
     for values outside their range.
@@ -200,4 +198,7 @@ def begin(name: str, **parameters: Any) -> Lesson:
     lesson = Lesson(name, profile, seed, device, digits, dict(parameters))
     lesson.recipe("irmv1", **{k: v for k, v in parameters.items() if k == "penalty_weight"})  # refuses bad values now
     print(f"digits: {digits} · profile: {profile}, {lesson.seeds} seeds from {seed} · device: {device_name(device)}")
+    if lesson.unjudged:
+        note = "tables, pictures and their descriptions are of this run, the numbers in the text are not"
+        print(f"note: {lesson.unjudged}; {note}")
     return lesson

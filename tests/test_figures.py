@@ -295,3 +295,13 @@ assert "matplotlib.pyplot" not in sys.modules
 assert matplotlib.rcParams.copy() == before
 """
     subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], check=True)
+
+
+def test_curves_in_words_are_true_of_the_numbers() -> None:
+    drawn = {"ERM": [0.998, 0.5, 0.003], "IRMv1": [0.671, 0.675, 0.68], "inverted": [0.1, 0.5, 0.9]}
+    assert figures.in_words(drawn, [0.0, 0.5, 1.0]) == (
+        "ERM falls from 99.8 % at p = 0 to 0.3 % at p = 1. "
+        "IRMv1 is nearly level: from 67.1 % at p = 0 to 68.0 % at p = 1. "
+        "inverted rises from 10.0 % at p = 0 to 90.0 % at p = 1."
+    )
+    assert figures.in_words({}, []) == ""

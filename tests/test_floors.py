@@ -15,7 +15,7 @@ ROOT = Path(invtutor.__file__).parent
 PLUMBING = {"algorithms.algorithm", "algorithms.descent", "algorithms.inner"}
 
 FLOORS = {
-    0: {"files", "typefaces", "mnist", "digits", "networks", "sheets"},
+    0: {"files", "typefaces", "digits", "networks", "sheets"},
     1: {"environments", "two_bit"},
     2: {"risks"},
     3: {"algorithms"},  # the package, with all its methods
@@ -27,8 +27,7 @@ FLOORS = {
 }
 # Where lower is not enough to be allowed, and the few steps to a neighbor.
 ONLY = {
-    "mnist": {"files"},
-    "digits": {"files", "mnist", "typefaces"},
+    "digits": {"files", "typefaces"},
     "environments": {"digits"},
     "two_bit": set[str](),
     "risks": {"environments"},
@@ -49,17 +48,7 @@ ONLY = {
         "risks",
     }
     | {"training"},
-    "live": {
-        "files",
-        "mnist",
-        "digits",
-        "environments",
-        "risks",
-        "algorithms.algorithm",
-        "history",
-        "training",
-        "recipes",
-    },
+    "live": {"files", "digits", "environments", "risks", "algorithms.algorithm", "history", "training", "recipes"},
     "book": {"files", "lessons", "widgets.frames"},
 }
 PACKAGES = {"figures", "widgets", "checks"}  # whose modules may import each other
@@ -67,7 +56,7 @@ NEVER = {"recipes": {"figures"}, "checks": {"figures"}, "spirals": {"figures"}, 
 
 # Packages that one room alone may know; those in LAZY only inside of functions, so that the rest works without them.
 ROOMS = {
-    "torchvision": {"mnist"},
+    "torchvision": {"digits"},
     "matplotlib": {"typefaces", "figures", "notebook"},
     "ipywidgets": {"widgets"},
     "IPython": {"widgets", "notebook"},

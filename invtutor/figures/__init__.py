@@ -14,6 +14,7 @@ from invtutor.figures.gradients import along_threshold, bowls, pixel_maps, survi
 from invtutor.figures.lines import accuracy_curves, along_penalty, environment_risks, histories, move_cursor
 from invtutor.figures.planes import arrow, path, place, plane, regions
 from invtutor.figures.tables import beside, differences
+from invtutor.figures.words import in_words
 
 __all__ = [
     "COLORS",
@@ -34,6 +35,7 @@ __all__ = [
     "digits",
     "environment_risks",
     "histories",
+    "in_words",
     "move_cursor",
     "new_figure",
     "path",
