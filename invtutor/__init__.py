@@ -12,6 +12,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # keep and fragment them. It slows no run and makes the peak of a lesson some 80 MB smaller.
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "4000000")
 
+# Kernels run in their lessons' folders: a relative path would mean another place there.
+if folder := os.environ.get("INVTUTOR_DATA"):
+    os.environ["INVTUTOR_DATA"] = os.path.abspath(os.path.expanduser(folder))
+del folder
+
 __version__ = "0.1.0"
 
 # Where each name lives. They are fetched when asked for: `invtutor --help` need not wait for torch, and

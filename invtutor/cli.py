@@ -1,11 +1,9 @@
 """The command line: ``invtutor lab | run | course | book | reproduce | lessons | doctor | link | refresh``."""
 
 import argparse
-import contextlib
 import functools
 import importlib
 import importlib.metadata
-import io
 import os
 import platform
 import signal
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from invtutor import lessons
+from invtutor.mnist import DigitsError
 
 __all__ = ["main"]
 
@@ -30,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(arguments.command(arguments))
     except SystemExit as ended:  # argparse, after --help or a wrong call
         return int(ended.code or 0)
-    except lessons.LessonError as error:
+    except (lessons.LessonError, DigitsError) as error:
         return _complain(error, 1)
     except ValueError as error:
         return _complain(error, 2)
@@ -313,13 +312,12 @@ def _memory() -> str:
 
 
 def _digits() -> str:
-    from invtutor.digits import cache_folder, load_digits
+    from invtutor import mnist
 
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
-        load_digits("auto")
-    folder = os.environ.get("INVTUTOR_DATA") or cache_folder()
-    return f"{said.getvalue().strip().removeprefix('Digits: ')}; kept in {folder}"
+    wrong = mnist.look()
+    if wrong:
+        return f"a rendered stand-in, unless MNIST can be downloaded: {wrong}"
+    return f"real MNIST in {mnist.data_folder()}"
 
 
 _PACKAGES = ("jupyterlab", "ipykernel", "ipywidgets", "nbclient", "papermill")

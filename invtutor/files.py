@@ -6,6 +6,7 @@ is locked while somebody works there, a JSON file by a seal over its content, an
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import stat
@@ -17,8 +18,8 @@ from typing import Any
 
 from filelock import lock_descriptor
 
-__all__ = ["append", "checksum", "foreign", "is_known", "is_sealed", "manifest_text", "own_folder", "put_in_place"]
-__all__ += ["read_manifest", "same", "sealed", "whole_lines", "write_atomically"]
+__all__ = ["append", "checksum", "finite", "foreign", "is_known", "is_sealed", "manifest_text", "own_folder"]
+__all__ += ["put_in_place", "read_manifest", "same", "sealed", "whole_lines", "write_atomically"]
 
 PREFIX = ".invtutor-"
 MARKER = "made-by-invtutor"
@@ -68,6 +69,15 @@ def whole_lines(content: bytes, start: str) -> bytes:
     except ValueError:
         return content[: -len(last)]
     return content
+
+
+def finite(value: Any) -> Any:
+    """A JSON value as every reader takes it: numbers that are not finite, which JSON has not, become None."""
+    if isinstance(value, Mapping):
+        return {key: finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 # ------------------------------------------------------------------------------------------------- scratch

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from statistics import fmean, stdev
 
-from invtutor.files import write_atomically
+from invtutor.files import finite, write_atomically
 
 __all__ = ["GLOSSARY", "History", "Spread", "spread", "student_t"]
 
@@ -66,13 +66,14 @@ class History:
         return [record.get(name, math.nan) for record in self.records]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write JSON lines, atomically."""
-        write_atomically(path, "".join(json.dumps(record) + "\n" for record in self.records))
+        """Write JSON lines, atomically; a value that is not finite is null there, and NaN when it is read again."""
+        write_atomically(path, "".join(json.dumps(finite(record), allow_nan=False) + "\n" for record in self.records))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "History":
         """Read what `save` wrote."""
-        return cls([json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()])
+        records = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+        return cls([{k: math.nan if v is None else v for k, v in record.items()} for record in records])
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from urllib.parse import quote, urlencode
 
 from invtutor.files import (
     checksum,
+    finite,
     is_known,
     is_sealed,
     manifest_text,
@@ -35,6 +36,7 @@ from invtutor.files import (
     sealed,
     write_atomically,
 )
+from invtutor.mnist import DigitsError, announce
 from invtutor.sheets import Sheet
 
 __all__ = ["Lesson", "LessonError", "Parameter", "Result", "binder_link", "copy_lessons", "course", "execute", "find"]
@@ -247,6 +249,7 @@ def execute(
     if not timeout > 0:
         raise ValueError(f"Parameter `timeout` should be above 0 seconds. Found {timeout}.")
     with _scratch(lesson, Path(out)) as (out, scratch):
+        _announce_digits(lesson, values)
         notebook = load_notebook_node(str(lesson.path))
         values |= {"out_dir": str(scratch)} if writes else {}
         if values:
@@ -256,7 +259,7 @@ def execute(
             """Put the notebook, and a record beside it, in `out`: both are whole before either is to be seen."""
             texts = {name: _text(notebook).replace(str(scratch), str(out))}
             if record:
-                texts["result.json"] = json.dumps(record)
+                texts["result.json"] = json.dumps(finite(record), allow_nan=False)
             for file, text in texts.items():
                 (scratch / f"whole-{file}").write_text(sealed(text), encoding="utf-8", newline="\n")
             for file in texts:
@@ -284,6 +287,17 @@ def execute(
         if not _stranger(lesson, out / failed):
             (out / failed).unlink(missing_ok=True)
     return Result(lesson.name, out / target, seconds, record)
+
+
+def _announce_digits(lesson: Lesson, values: Mapping[str, Any]) -> None:
+    """Say on the terminal where a stand-in takes MNIST's place, and why: the lesson says so in its notebook only.
+    Raises LessonError where the lesson is to have MNIST and cannot."""
+    for parameter in lesson.parameters:
+        if parameter.name == "source":
+            try:
+                announce(values.get("source", parameter.default))
+            except DigitsError as error:
+                raise LessonError(f"{lesson.name}: {error}") from None
 
 
 @contextmanager
@@ -513,7 +527,7 @@ def course(
 
 def summary(result: Result) -> str:
     """One line: the lesson, its seconds, its peak memory and its headline figure."""
-    memory = f"{result.record['peak_memory_mb']:6.0f} MB" if "peak_memory_mb" in result.record else ""
+    memory = f"{result.record['peak_memory_mb']:6.0f} MB" if result.record.get("peak_memory_mb") is not None else ""
     line = f"{result.lesson:<18} {result.seconds:6.1f} s {memory:>9}  {result.record.get('headline', '')}"
     return line.rstrip()
 
@@ -523,7 +537,7 @@ def _layout(table: Mapping[str, Mapping[str, Any]]) -> Sheet:
     columns = list(dict.fromkeys(column for row in table.values() for column in row))
     rows = []
     for method, row in table.items():
-        cells = [row.get(column, "–") for column in columns]
+        cells = ["–" if row.get(column) is None else row[column] for column in columns]
         rows.append([method, *(cell if isinstance(cell, str) else f"{100 * cell:.1f}" for cell in cells)])
     return Sheet(["accuracy, %", *columns], rows)
 

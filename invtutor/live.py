@@ -18,8 +18,9 @@ from torch import Tensor
 from invtutor.algorithms.algorithm import Algorithm, Metrics
 from invtutor.digits import Digits, load_digits
 from invtutor.environments import Environment
-from invtutor.files import write_atomically
+from invtutor.files import finite, write_atomically
 from invtutor.history import GLOSSARY, History
+from invtutor.mnist import announce
 from invtutor.recipes import ALGORITHMS, PROFILES, TEST_RATES, Recipe, build, judge, schedules
 from invtutor.risks import accuracy_curve, corner_accuracies, risk
 from invtutor.training import training
@@ -430,6 +431,7 @@ def execute(recipe: Recipe, changes: Sequence[Change], out: str | os.PathLike[st
         found = None
     if not isinstance(found, dict) or found.get("method") != recipe.algorithm:
         raise ValueError(f"{result} is not a result of {recipe.algorithm}; choose another folder.")
+    announce(recipe.source)
     session = replay(recipe, changes)
     session.snapshot()
     record = {
@@ -441,7 +443,7 @@ def execute(recipe: Recipe, changes: Sequence[Change], out: str | os.PathLike[st
         "command": session.command(),
     }
     try:
-        write_atomically(result, json.dumps(record, indent=2) + "\n")
+        write_atomically(result, json.dumps(finite(record), indent=2, allow_nan=False) + "\n")
     except OSError as error:
         raise ValueError(f"Cannot write results into {result.parent}: {error.strerror}.") from None
     return session

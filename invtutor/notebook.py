@@ -8,6 +8,7 @@ path: one line that says what is used, claims that are judged where they can be,
 import base64
 import inspect
 import json
+import math
 import os
 import platform
 import re
@@ -27,7 +28,7 @@ from matplotlib.figure import Figure
 
 from invtutor import figures
 from invtutor.digits import Digits, load_digits
-from invtutor.files import write_atomically
+from invtutor.files import finite, write_atomically
 from invtutor.history import spread
 from invtutor.recipes import PROFILES, Recipe, Run, find_device, run
 
@@ -62,11 +63,12 @@ def peak_memory() -> float:
     """The most memory that this process has held so far, in MB of 10⁶ bytes; NaN where the system does not tell."""
     status = Path("/proc/self/status")
     if status.exists():  # Linux, whose getrusage would count what the parent held before it started us
-        return 1024 * float(re.search(r"VmHWM:\s*(\d+) kB", status.read_text())[1]) / 1e6  # type: ignore[index]
+        found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text())
+        return 1024 * float(found[1]) / 1e6 if found else math.nan
     try:
         import resource
     except ImportError:  # Windows
-        return float("nan")
+        return math.nan
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes on macOS
 
 
@@ -158,11 +160,13 @@ class Lesson:
                 "python": platform.python_version(),
             },
         }
-        text = f"{headline} · {self._count()} · {seconds:.0f} s, peak memory {result['peak_memory_mb']:.0f} MB"
+        result, memory = finite(result), peak_memory()
+        text = f"{headline} · {self._count()} · {seconds:.0f} s"
+        text += "" if math.isnan(memory) else f", peak memory {memory:.0f} MB"
         display({"application/vnd.invtutor.result+json": result, "text/plain": text}, raw=True)
         if out_dir := self.parameters.get("out_dir"):
             Path(out_dir).mkdir(parents=True, exist_ok=True)
-            write_atomically(Path(out_dir) / "result.json", json.dumps(result, indent=2) + "\n")
+            write_atomically(Path(out_dir) / "result.json", json.dumps(result, indent=2, allow_nan=False) + "\n")
 
     def _count(self) -> str:
         verdicts = [claim["verdict"] for claim in self.claims.values()]

@@ -17,8 +17,9 @@ import torch
 from tqdm import tqdm
 
 from invtutor.digits import Digits, load_digits
-from invtutor.files import append, whole_lines
+from invtutor.files import append, finite, whole_lines
 from invtutor.history import spread
+from invtutor.mnist import announce
 from invtutor.published import Published, published
 from invtutor.recipes import ALGORITHMS, PROFILES, Recipe, build_world, find_device, run
 from invtutor.risks import accuracy_curve
@@ -244,7 +245,7 @@ class Result:
             "cpu": round(self.cpu, 2),
             "made": dict(self.made),
         }
-        return json.dumps(values, ensure_ascii=False)
+        return json.dumps(finite(values), ensure_ascii=False, allow_nan=False)
 
     START = '{"recipe": {'  # how each line begins
 
@@ -336,6 +337,7 @@ def reproduce(
     plan(profile, tables, seeds)  # refuses what it does before digits are loaded
     place = str(find_device(device))
     results = Results(out)
+    announce(source)
     digits = load_digits(source, quiet=True)
     planned = plan(profile, tables, seeds, source=digits.source, device=place)
     missing = {recipe: name for recipe, name in planned.items() if recipe not in results}

@@ -1,7 +1,9 @@
 """Digits drawn from the typefaces that matplotlib ships, distorted: the stand-in for people without MNIST.
 
 MNIST's digits fit a box of 20×20 pixels and their center of mass is the middle of 28×28; these are normalized likewise.
-Change RENDERED_FILE in digits.py whenever the drawing changes.
+As MNIST's test digits are by other writers than its training digits, the test digits here are of other typefaces:
+STIX for the test, DejaVu and Computer Modern for training. Change RENDERED_FILE in digits.py whenever the drawing
+changes.
 """
 
 from pathlib import Path
@@ -14,15 +16,19 @@ from tqdm import tqdm
 
 __all__ = ["draw_digits"]
 
-BATCH, SEED = 250, 0
+BATCH = 250
+HELD_OUT = "STIX"  # how the names of the test typefaces' files begin
 CELL, GLYPH, CANVAS = 48, 33, 32  # pixels: an outline's cell, the outline in it, the canvas it is distorted on
 BOX, SIDE = 20, 28  # pixels: MNIST's box and image
 
 
-def draw_digits(count: int) -> tuple[Tensor, Tensor]:
-    """Draw `count` digits: images (count, 28, 28) uint8 and labels (count,) int64, the same at every call."""
-    generator = torch.Generator().manual_seed(SEED)
-    outlines = _outlines()
+def draw_digits(count: int, *, test: bool = False) -> tuple[Tensor, Tensor]:
+    """Draw `count` digits: images (count, 28, 28) uint8 and labels (count,) int64, the same at every call.
+
+    test: in the typefaces that are kept for the test, else in the others.
+    """
+    generator = torch.Generator().manual_seed(int(test))
+    outlines = _outlines(test)
     batches = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # operations this small wait for one another ten times longer on cores that are shared
@@ -71,7 +77,7 @@ def _distort(outlines: Tensor, generator: torch.Generator) -> Tensor:
     return (ink.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def _outlines() -> Tensor:
+def _outlines(test: bool) -> Tensor:
     """Signed distance of each pixel to the outline, positive inside: (typefaces, 10, 48, 48) in pixels."""
     import matplotlib
     from matplotlib.font_manager import FontProperties, get_font
@@ -80,7 +86,7 @@ def _outlines() -> Tensor:
     names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
     faces = []
-    for file in sorted(folder.glob("*.ttf")):
+    for file in sorted(file for file in folder.glob("*.ttf") if file.name.startswith(HELD_OUT) == test):
         font, prop = get_font(file), FontProperties(fname=file)
         # A glyph's name tells: some typefaces have symbols in the digits' places, or one sign for all characters.
         if [font.get_glyph_name(font.get_char_index(ord(digit))) for digit in "0123456789"] == names:

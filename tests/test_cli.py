@@ -250,12 +250,13 @@ def test_doctor_survives_broken_imports(
 
 
 def test_doctor_says_which_digits_and_where(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def load(source: str) -> None:
-        print("Digits: rendered stand-in digits, not MNIST. No network")
-
-    monkeypatch.setattr("invtutor.digits.load_digits", load)
     monkeypatch.setenv("INVTUTOR_DATA", str(tmp_path))
-    assert cli._digits() == f"rendered stand-in digits, not MNIST. No network; kept in {tmp_path}"
+    monkeypatch.setattr("invtutor.mnist.cache_folder", lambda: tmp_path / "cache")
+    found = cli._digits()
+    assert found.startswith("a rendered stand-in, unless MNIST can be downloaded: all four files are missing in ")
+    assert found.endswith(str(tmp_path / "MNIST" / "raw")) and list(tmp_path.iterdir()) == []
+    monkeypatch.setattr("invtutor.mnist.FILES", {})
+    assert cli._digits() == f"real MNIST in {tmp_path}"
 
 
 @pytest.mark.parametrize("command", ["lab", "run", "course", "lessons", "doctor", "link", "refresh"])

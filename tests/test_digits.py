@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import os
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -18,10 +19,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from invtutor import digits
+from invtutor import digits, mnist
 from invtutor.digits import Digits, DigitsError, load_digits
 
-NAMES = tuple(digits.FILES)
+NAMES = tuple(mnist.FILES)
 
 
 @pytest.fixture(autouse=True)
@@ -29,8 +30,8 @@ def forget(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Every test starts as a new process does, with a cache folder of its own."""
     digits._mnist.cache_clear()
     digits._rendered.cache_clear()
-    digits._failed_downloads.clear()
-    monkeypatch.setattr(digits, "cache_folder", lambda: tmp_path / "cache")
+    mnist._failed_downloads.clear()
+    monkeypatch.setattr(mnist, "cache_folder", lambda: tmp_path / "cache")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # steadier where other work shares the cores
     yield
@@ -44,7 +45,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Digits, Path]:
     """The 70,000 rendered digits, drawn once, and the folder they are cached in."""
     folder = tmp_path_factory.mktemp("rendered")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(digits, "cache_folder", lambda: folder)
+        patch.setattr(mnist, "cache_folder", lambda: folder)
         return digits._rendered.__wrapped__(), folder
 
 
@@ -55,9 +56,10 @@ def unrendered(monkeypatch: pytest.MonkeyPatch, drawn: tuple[Digits, Path]) -> l
     images = torch.cat([drawn[0].images, drawn[0].test_images])
     labels = torch.cat([drawn[0].labels, drawn[0].test_labels])
 
-    def render(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def render(count: int, *, test: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
         counts.append(count)
-        return images[:count], labels[:count]
+        some = slice(-count, None) if test else slice(count)
+        return images[some], labels[some]
 
     monkeypatch.setattr(digits, "draw_digits", render)
     return counts
@@ -85,7 +87,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, bytes]:
         shape = (count, 28, 28) if "images" in name else (count,)
         values = generator.integers(0, 10, shape, dtype=np.uint8)
         files[name] = struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape) + values.tobytes()
-    monkeypatch.setattr(digits, "FILES", {n: (len(c), hashlib.sha256(c).hexdigest()) for n, c in files.items()})
+    monkeypatch.setattr(mnist, "FILES", {n: (len(c), hashlib.sha256(c).hexdigest()) for n, c in files.items()})
     packed = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in files.items()}
     monkeypatch.setattr(MNIST, "resources", [(n, hashlib.md5(c).hexdigest()) for n, c in packed.items()])
     monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])  # nothing listens there
@@ -157,7 +159,7 @@ def trickle(handler: BaseHTTPRequestHandler, content: bytes) -> None:
 
 def place(files: dict[str, bytes], root: Path) -> Path:
     raw = root / "MNIST" / "raw"
-    raw.mkdir(parents=True)
+    raw.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (raw / name).write_bytes(content)
     return raw
@@ -165,6 +167,10 @@ def place(files: dict[str, bytes], root: Path) -> Path:
 
 def contents(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root / "MNIST/raw")): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def images(files: dict[str, bytes]) -> bytes:
+    return files["train-images-idx3-ubyte"][16:]
 
 
 def test_an_unknown_source_is_refused() -> None:
@@ -192,17 +198,138 @@ def test_missing_files_are_downloaded_once_from_the_mirror_that_has_them(small, 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("damage", ["flipped", "partial", "longer"])
-def test_a_damaged_file_is_named_and_downloaded_again(small, serve, tmp_path, capsys, name, damage) -> None:
+def test_a_damaged_file_is_named_and_another_downloaded(small, serve, tmp_path, capsys, name, damage) -> None:
+    """It may be the user's own, such as another data set under MNIST's names: it stays, and the cache has the other."""
     content = small[name]
     bad = {
         "flipped": content[:-1] + bytes([content[-1] ^ 1]), "partial": content[:-5], "longer": content + b"\0"
     }[damage]  # fmt: skip
     place(small | {name: bad}, tmp_path / "data")
     asked = serve(whole)
-    assert load_digits("mnist").source == "mnist"
+    assert load_digits("mnist").images.numpy().tobytes() == images(small)
     assert asked == [f"{name}.gz"]
-    assert contents(tmp_path / "data") == small
+    assert contents(tmp_path / "data") == small | {name: bad}
+    assert contents(tmp_path / "cache") == {name: small[name]}
     assert f"Downloaded what was not whole: {name} (damaged" in capsys.readouterr().out
+    digits._mnist.cache_clear()
+    assert load_digits().source == "mnist" and len(asked) == 1
+    assert f"in the cache: {name}.\n" in capsys.readouterr().out
+    assert mnist.look() == ""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_damaged_file_in_the_cache_is_replaced(small, serve, monkeypatch, tmp_path, name) -> None:
+    monkeypatch.delenv("INVTUTOR_DATA")
+    place(small | {name: b"half"}, tmp_path / "cache")
+    asked = serve(whole)
+    assert load_digits("mnist").source == "mnist"
+    assert asked == [f"{name}.gz"] and contents(tmp_path / "cache") == small
+
+
+PACKINGS: dict[str, Callable[[str, bytes], tuple[str, bytes]]] = {
+    "raw": lambda name, content: (name, content),
+    "packed": lambda name, content: (f"{name}.gz", gzip.compress(content)),
+    "packed, named as if raw": lambda name, content: (name, gzip.compress(content)),
+    "raw, named as if packed": lambda name, content: (f"{name}.gz", content),  # what some browsers make of it
+    "dotted": lambda name, content: (name.replace("-idx", ".idx"), content),
+    "dotted, packed": lambda name, content: (name.replace("-idx", ".idx") + ".gz", gzip.compress(content)),
+}
+FOLDERS = {"data": "data/MNIST/raw", "data/MNIST": "data/MNIST/raw", "data/MNIST/raw": "data/MNIST/raw",
+           "folder": "folder", "mine": "mine/raw"}  # what INVTUTOR_DATA names: where the files lie  # fmt: skip
+
+
+@pytest.mark.parametrize("packing", [*PACKINGS, "a mix"])
+@pytest.mark.parametrize("named", FOLDERS)
+def test_files_are_read_as_people_keep_them(small, monkeypatch, tmp_path, capsys, packing, named) -> None:
+    kinds = itertools.cycle(PACKINGS.values()) if packing == "a mix" else itertools.repeat(PACKINGS[packing])
+    kept = dict(kind(*file) for kind, file in zip(kinds, small.items(), strict=False))
+    folder = tmp_path / FOLDERS[named]
+    folder.mkdir(parents=True)
+    for name, content in kept.items():
+        (folder / name).write_bytes(content)
+    monkeypatch.setenv("INVTUTOR_DATA", str(tmp_path / named))
+    loaded = load_digits()
+    assert capsys.readouterr().out == "Digits: real MNIST (30 + 20 digits)\n"
+    assert loaded.images.numpy().tobytes() == images(small)
+    assert loaded.test_labels.tolist() == list(small["t10k-labels-idx1-ubyte"][8:])
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == list(folder.rglob("*"))
+    assert mnist.look() == ""
+
+
+@pytest.mark.parametrize("named", ["data/MNIST", "data/MNIST/raw", "data"])
+def test_no_second_tree_is_made_inside_of_mnists_own(small, serve, monkeypatch, tmp_path, named) -> None:
+    place({}, tmp_path / "data")
+    monkeypatch.setenv("INVTUTOR_DATA", str(tmp_path / named))
+    serve(whole)
+    load_digits("mnist")
+    assert contents(tmp_path / "data") == small
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda packed: packed[:-20], "damaged, Compressed file ended before"),
+        (lambda packed: packed[:40] + bytes([packed[40] ^ 255]) + packed[41:], "damaged, "),
+        (lambda packed: packed[:-8] + b"\0" * 8, "damaged, CRC check failed"),
+        (lambda packed: gzip.compress(gzip.decompress(packed)[:-1]), "damaged, 37 of 38 bytes"),
+        (lambda packed: gzip.compress(b"\0" * 10**6), "damaged, over 38 bytes"),
+        (lambda packed: b"<html>", "damaged, 6 of 38 bytes"),
+    ],
+)
+def test_a_damaged_packed_file_is_named(small, tmp_path, unrendered, damage, words) -> None:
+    raw = place(small, tmp_path / "data")
+    (raw / NAMES[1]).unlink()
+    (raw / f"{NAMES[1]}.gz").write_bytes(damage(gzip.compress(small[NAMES[1]], mtime=0)))
+    loaded = load_digits(quiet=True)
+    assert loaded.source == "rendered" and f"{NAMES[1]}.gz ({words}" in loaded.why and str(raw) in loaded.why
+    (raw / "train-labels.idx1-ubyte").write_bytes(small[NAMES[1]])  # a whole one beside it is enough
+    assert load_digits(quiet=True).source == "mnist"
+
+
+def test_what_is_no_file_is_no_trouble(small, tmp_path) -> None:
+    raw = place(small, tmp_path / "data")
+    for name in NAMES[:2]:
+        (raw / f"{name}.gz").write_bytes((raw / name).read_bytes())
+        (raw / name).unlink()
+    (raw / NAMES[0]).mkdir()
+    os.mkfifo(raw / NAMES[1])
+    assert load_digits("mnist").source == "mnist"
+
+
+def test_a_relative_folder_is_made_absolute_at_once(tmp_path) -> None:
+    """So that a kernel in a lesson's folder sees what the command saw."""
+    program = "import invtutor, os; os.chdir('/'); print(os.environ['INVTUTOR_DATA']); "
+    program += "from invtutor import mnist; print(mnist.data_folder())"
+    here = os.environ | {"HOME": str(tmp_path / "home"), "PYTHONPATH": str(Path(digits.__file__).parent.parent)}
+    for named, wanted in {"data": "data", "~/mine": "home/mine", "./a/../b": "b", str(tmp_path / "c"): "c"}.items():
+        environment = here | {"INVTUTOR_DATA": named}
+        said = subprocess.run(
+            [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        )
+        assert said.stdout.split() == [str(tmp_path / wanted)] * 2
+
+
+def test_the_terminal_is_told_once_what_stands_in_and_why(small, tmp_path, capsys) -> None:
+    mnist.announce("rendered")
+    for _ in range(2):
+        mnist.announce("auto")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("Digits: a rendered stand-in, not MNIST: all four files are missing in ")
+    assert str(tmp_path / "data/MNIST/raw") in line and "Connection refused" in line
+    with pytest.raises(DigitsError, match=r"^MNIST cannot be had: all four files are missing in .*Connection refused"):
+        mnist.announce("mnist")
+    place(small, tmp_path / "data")
+    for source in ("auto", "mnist", "rendered"):
+        mnist.announce(source)
+    assert capsys.readouterr().out == ""
+
+
+def test_to_look_changes_nothing(small, serve, tmp_path) -> None:
+    asked = serve(whole)
+    assert mnist.look() == f"all four files are missing in {tmp_path / 'data/MNIST/raw'}"
+    assert asked == [] and not (tmp_path / "data").exists()
+    place(small, tmp_path / "data")
+    assert mnist.look() == ""
 
 
 def test_without_network_a_damaged_file_is_named_and_auto_goes_on(small, tmp_path, capsys, unrendered) -> None:
@@ -212,7 +339,7 @@ def test_without_network_a_damaged_file_is_named_and_auto_goes_on(small, tmp_pat
     assert capsys.readouterr().out == ""
     assert load_digits().source == "rendered"
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("Digits: rendered stand-in digits (60,000 + 10,000), not MNIST. ")
+    assert line.startswith("Digits: rendered stand-in digits (60,000 + 10,000), not MNIST: ")
     assert "train-labels-idx1-ubyte" in line and str(raw) in line
     load_digits(quiet=True)
     assert capsys.readouterr().out == ""
@@ -239,7 +366,7 @@ def test_what_comes_with_a_wrong_checksum_is_thrown_away(small, serve, tmp_path)
 @pytest.mark.parametrize("answer", [silence, trickle])
 def test_a_stalling_server_meets_the_time_limit(serve, monkeypatch, tmp_path, answer) -> None:
     serve(answer)
-    monkeypatch.setattr(digits, "DOWNLOAD_SECONDS", 0.4)
+    monkeypatch.setattr(mnist, "DOWNLOAD_SECONDS", 0.4)
     start = time.monotonic()
     with pytest.raises(DigitsError, match=r"timed out|took over 0\.4 s"):
         load_digits("mnist")
@@ -318,7 +445,7 @@ def test_a_damaged_copy_of_real_mnist_is_named(real_root, monkeypatch, tmp_path)
         file.write(b"damage")
     monkeypatch.setenv("INVTUTOR_DATA", str(tmp_path))
     monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
-    with pytest.raises(DigitsError, match=r"not whole: t10k-images-idx3-ubyte \(damaged, wrong checksum\)\."):
+    with pytest.raises(DigitsError, match=r"had: t10k-images-idx3-ubyte \(damaged, wrong checksum\) in "):
         load_digits("mnist")
 
 
@@ -369,13 +496,15 @@ def test_the_drawing_is_the_same_every_time_and_touches_no_global_state(drawn) -
     state, threads = torch.get_rng_state(), torch.get_num_threads()
     images, labels = digits.draw_digits(300)
     assert torch.equal(images, drawn[0].images[:300]) and torch.equal(labels, drawn[0].labels[:300])
+    images, labels = digits.draw_digits(300, test=True)
+    assert torch.equal(images, drawn[0].test_images[:300]) and torch.equal(labels, drawn[0].test_labels[:300])
     assert torch.equal(torch.get_rng_state(), state) and torch.get_num_threads() == threads
 
 
 def test_rendered_digits_come_from_their_cache(drawn, monkeypatch, unrendered, capsys) -> None:
     loaded, folder = drawn
     assert [path.name for path in folder.iterdir()] == [digits.RENDERED_FILE]
-    monkeypatch.setattr(digits, "cache_folder", lambda: folder)
+    monkeypatch.setattr(mnist, "cache_folder", lambda: folder)
     again = load_digits("rendered")
     assert torch.equal(again.images, loaded.images) and torch.equal(again.test_labels, loaded.test_labels)
     assert again.labels.dtype == torch.int64 and unrendered == []
@@ -392,14 +521,60 @@ def test_a_damaged_cache_is_drawn_again(drawn, tmp_path, unrendered, damage) -> 
     path.parent.mkdir()
     path.write_bytes({"empty": b"", "partial": content[:-1000], "flipped": content, "other": b"text"}[damage])
     loaded = load_digits("rendered")
-    assert unrendered == [70_000]
+    assert unrendered == [60_000, 10_000]
     assert torch.equal(loaded.test_images, drawn[0].test_images)
     digits._rendered.cache_clear()
     load_digits("rendered")
-    assert unrendered == [70_000]  # the file is mended
+    assert unrendered == [60_000, 10_000]  # the file is mended
+
+
+def spoiled(parts: dict[str, np.ndarray], how: str) -> dict[str, np.ndarray]:
+    """The arrays of a cached file, one of them not what it should be."""
+    changed = dict(parts)
+    if how == "few":
+        return {name: part[:5] for name, part in parts.items()}
+    if how == "short":
+        changed["test_labels"] = parts["test_labels"][:-1]
+    if how == "flat":
+        changed["images"] = parts["images"].reshape(60_000, 784)
+    if how == "floats":
+        changed["test_images"] = parts["test_images"].astype(np.float32)
+    if how == "bytes":
+        changed["labels"] = parts["labels"].astype(np.uint8)
+    if how == "ten":
+        changed["labels"] = parts["labels"].copy()
+        changed["labels"][7] = 10
+    if how == "negative":
+        changed["test_labels"] = parts["test_labels"].copy()
+        changed["test_labels"][0] = -1
+    if how == "constant":
+        changed["labels"] = np.zeros_like(parts["labels"])
+    if how == "objects":
+        changed["labels"] = parts["labels"].astype(object)
+    if how == "missing":
+        del changed["labels"]
+    return changed
+
+
+HOW = ["few", "short", "flat", "floats", "bytes", "ten", "negative", "constant", "objects", "missing"]
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_a_cache_of_something_else_is_drawn_again(drawn, tmp_path, unrendered, how) -> None:
+    with np.load(drawn[1] / digits.RENDERED_FILE) as file:
+        parts = spoiled(dict(file), how)
+    path = tmp_path / "cache" / digits.RENDERED_FILE
+    path.parent.mkdir()
+    np.savez(path, **parts)
+    loaded = load_digits("rendered")
+    assert unrendered == [60_000, 10_000]
+    assert str(loaded) == "rendered stand-in digits (60,000 + 10,000), not MNIST"
+    digits._rendered.cache_clear()
+    load_digits("rendered")
+    assert len(unrendered) == 2  # the file is mended
 
 
 def test_a_cache_that_cannot_be_written_costs_only_time(monkeypatch, tmp_path, unrendered) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(digits, "cache_folder", lambda: tmp_path / "file" / "cache")
+    monkeypatch.setattr(mnist, "cache_folder", lambda: tmp_path / "file" / "cache")
     assert load_digits("rendered").source == "rendered"

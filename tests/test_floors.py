@@ -15,7 +15,7 @@ ROOT = Path(invtutor.__file__).parent
 PLUMBING = {"algorithms.algorithm", "algorithms.descent", "algorithms.inner"}
 
 FLOORS = {
-    0: {"files", "typefaces", "digits", "networks", "sheets"},
+    0: {"files", "typefaces", "mnist", "digits", "networks", "sheets"},
     1: {"environments", "two_bit"},
     2: {"risks"},
     3: {"algorithms"},  # the package, with all its methods
@@ -27,7 +27,8 @@ FLOORS = {
 }
 # Where lower is not enough to be allowed, and the few steps to a neighbor.
 ONLY = {
-    "digits": {"files", "typefaces"},
+    "mnist": {"files"},
+    "digits": {"files", "mnist", "typefaces"},
     "environments": {"digits"},
     "two_bit": set[str](),
     "risks": {"environments"},
@@ -48,7 +49,17 @@ ONLY = {
         "risks",
     }
     | {"training"},
-    "live": {"files", "digits", "environments", "risks", "algorithms.algorithm", "history", "training", "recipes"},
+    "live": {
+        "files",
+        "mnist",
+        "digits",
+        "environments",
+        "risks",
+        "algorithms.algorithm",
+        "history",
+        "training",
+        "recipes",
+    },
     "book": {"files", "lessons", "widgets.frames"},
 }
 PACKAGES = {"figures", "widgets", "checks"}  # whose modules may import each other
@@ -56,7 +67,7 @@ NEVER = {"recipes": {"figures"}, "checks": {"figures"}, "spirals": {"figures"}, 
 
 # Packages that one room alone may know; those in LAZY only inside of functions, so that the rest works without them.
 ROOMS = {
-    "torchvision": {"digits"},
+    "torchvision": {"mnist"},
     "matplotlib": {"typefaces", "figures", "notebook"},
     "ipywidgets": {"widgets"},
     "IPython": {"widgets", "notebook"},

@@ -109,3 +109,10 @@ def test_a_spread_is_printed_as_the_papers_do() -> None:
 
 def test_the_glossary_explains_every_name() -> None:
     assert all(name.strip() and len(text.split()) > 3 for name, text in GLOSSARY.items())
+
+
+def test_what_is_not_finite_is_null_in_the_file_and_nan_again(tmp_path: Path) -> None:
+    History([{"step": 1, "risk": math.nan, "test": 0.5}, {"step": 2, "risk": math.inf}]).save(tmp_path / "h.jsonl")
+    assert (tmp_path / "h.jsonl").read_text().splitlines()[0] == '{"step": 1, "risk": null, "test": 0.5}'
+    loaded = History.load(tmp_path / "h.jsonl")
+    assert all(map(math.isnan, loaded.column("risk"))) and loaded.records[0]["test"] == 0.5

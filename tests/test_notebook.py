@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,16 @@ def test_begin_warns_where_the_text_speaks_of_another_run(
     notebook.begin("x", **parameters)
     _, note = capsys.readouterr().out.splitlines()
     assert note.startswith(f"note: {why}; ") and note.endswith("the numbers in the text are not")
+
+
+def test_begin_says_why_there_is_no_mnist(
+    digits: Digits, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    why = "all four files are missing in here"
+    monkeypatch.setattr(notebook, "load_digits", lambda source, quiet: replace(digits, why=why))
+    notebook.begin("x", profile="quick")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"digits: rendered stand-in digits (60,000 + 10,000), not MNIST: {why} · profile: quick")
 
 
 def test_the_profile_comes_from_the_parameter_then_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,6 +173,27 @@ def test_peak_memory_is_this_process_own() -> None:
     child = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
     assert 50 < child < notebook.peak_memory() - 200
     del ballast
+
+
+def test_a_system_that_does_not_tell_the_memory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shown: list[Any]
+) -> None:
+    (tmp_path / "status").write_text("Name:\tpython\nVmRSS:\t1000 kB\n")
+    monkeypatch.setattr(
+        notebook, "Path", lambda path: tmp_path / "status" if path == "/proc/self/status" else Path(path)
+    )
+    assert math.isnan(notebook.peak_memory())
+    lesson = notebook.begin("x", profile="smoke", out_dir=str(tmp_path / "out"))
+    lesson.claim("a diverged run", math.nan, 0, 1)
+    lesson.finish("done", table={"ERM": {"p=0.1": math.inf}}, gap=math.nan)
+
+    def refuse(text: str) -> None:
+        pytest.fail(f"{text} is no JSON")
+
+    found = json.loads((tmp_path / "out/result.json").read_text(), parse_constant=refuse)
+    assert found["peak_memory_mb"] is None and found["metrics"] == {"gap": None, "table": {"ERM": {"p=0.1": None}}}
+    assert found["claims"][0]["mean"] is None
+    assert shown[-1]["application/vnd.invtutor.result+json"] == found and "memory" not in shown[-1]["text/plain"]
 
 
 def test_picture_carries_its_alt_text(monkeypatch: pytest.MonkeyPatch) -> None:
