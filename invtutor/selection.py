@@ -107,6 +107,6 @@ def chosen(candidates: Sequence[Candidate], criterion: Criterion) -> dict[str, C
 
 
 def ranking(candidates: Sequence[Candidate], criterion: Criterion) -> list[str]:
-    """The methods by the test accuracy of their selected candidates, best first."""
+    """The methods as the rule itself would rank them, by its own score of what it picked for each, best first."""
     picked = chosen(candidates, criterion)
-    return sorted(picked, key=lambda method: -picked[method].test)
+    return sorted(picked, key=lambda method: -criterion(picked[method]))

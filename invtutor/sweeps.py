@@ -39,7 +39,7 @@ __all__ = [
     "layout",
     "reproduce",
 ]
-__all__ += ["plan", "theirs", "values"]
+__all__ += ["color_balanced", "plan", "theirs", "values"]
 
 MEASURED = Path(__file__).parent / "measured" / "quick.jsonl"
 """The results that come with the course: real MNIST, quick profile."""
@@ -407,6 +407,14 @@ def theirs(table: str, labels: Iterable[str], column: str, *, group: str = "") -
     """The published mean and deviation of rows, from the first source; rows without a number are left out."""
     found = {label: published(table, label, column, group=group)[:1] for label in labels}
     return {label: (p.mean, p.std) for label, some in found.items() for p in some if p.mean is not None}
+
+
+def color_balanced(results: Iterable[Result], profile: str = "quick") -> float | None:
+    """The height of the color-balanced ceiling on Colored MNIST: accuracy at p = 0.5, halfway along its line, of a
+    network that is told the colors (`upweighting`), mean over the seeds; None where it was not run."""
+    rows = collect(results, "colored_mnist", profile)
+    found = [values(some, "test p=0.5") for row, some in rows.items() if row.method == "upweighting" and some]
+    return fmean(found[0].values()) if found else None
 
 
 def candidates(results: Iterable[Result], profile: str = "quick") -> list[list[Candidate]]:

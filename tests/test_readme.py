@@ -1,0 +1,52 @@
+"""The numbers in README's tables are those of the runs that come with the course."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from invtutor import sweeps
+from invtutor.history import spread
+from invtutor.published import published
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+RESULTS = list(sweeps.Results(sweeps.MEASURED))
+ROWS = {
+    row.label: sweeps.values(found, "test p=0.9") for row, found in sweeps.collect(RESULTS, "colored_mnist").items()
+}
+
+
+def line(first: str) -> list[str]:
+    """The cells of the table line that begins with a word."""
+    (found,) = re.findall(rf"^\| {first} \|(.*)\|$", README, re.MULTILINE)
+    return [cell.strip() for cell in found.split("|")]
+
+
+def methods() -> list[str]:
+    """The header above the line `measured`."""
+    above = README[: README.index("\n| measured |")].splitlines()
+    cells = [cell.strip() for cell in above[-2].strip("|").split("|")][1:]
+    return [sweeps.GRAY if cell == "gray" else cell for cell in cells]
+
+
+def test_measured_and_published_side_by_side() -> None:
+    assert len(methods()) >= 10
+    for name, measured, known in zip(methods(), line("measured"), line("published"), strict=True):
+        assert len(ROWS[name]) == 10
+        assert measured == spread(list(ROWS[name].values())).percent(), name
+        found = published("colored_mnist", name, "test p=0.9")[:1]
+        assert known == (str(found[0]) if found else "–"), name
+
+
+@pytest.mark.parametrize("name", ["IRMv1", "V-REx", "meta-IRM", "MAPLE"])
+def test_five_seeds(name: str) -> None:
+    five = [value for seed, value in ROWS[name].items() if seed < 5]
+    assert len(five) == 5
+    (cell,) = line(f"{name}: accuracy at p = 0.9; time a seed")
+    assert cell.startswith(f"{spread(five).percent()} %")
+
+
+def test_how_far_meta_irm_is_from_its_published_number() -> None:
+    known = published("colored_mnist", "meta-IRM", "test p=0.9")[0].mean
+    assert known is not None and "meta-IRM misses its published number by three points" in README
+    assert known - spread(list(ROWS["meta-IRM"].values())).mean == pytest.approx(0.03, abs=0.005)
