@@ -73,8 +73,13 @@ def _parser() -> argparse.ArgumentParser:
         if parameters:
             text = "set a parameter of the lesson, any number of times; `invtutor lessons` lists them"
             added.add_argument("-p", dest="given", action="append", default=[], metavar="NAME=VALUE", help=text)
+        usual = lessons.USUAL
         text = "stop a lesson after so many seconds (default: %(default)g)"
-        added.add_argument("--timeout", type=float, default=lessons.TIMEOUT, metavar="S", help=text)
+        added.add_argument("--timeout", type=float, default=usual.timeout, metavar="S", help=text)
+        text = "stop a lesson whose cells show so much (default: %(default)g MB)"
+        added.add_argument("--max-output", type=float, default=usual.max_output, metavar="MB", help=text)
+        text = "stop a lesson that takes so much memory (default: as much as there is)"
+        added.add_argument("--memory", type=float, default=usual.memory, metavar="MB", help=text)
         added.add_argument("--quiet", action="store_true", help="no progress bar")
 
     lab = command(_lab, "open the lessons in JupyterLab", "my-course --lesson 03")
@@ -140,6 +145,10 @@ def _parser() -> argparse.ArgumentParser:
 _TABLES = ("colored_mnist", "insufficient", "two_spurious", "multi_class", "ablations", "selection")  # sweeps.TABLES
 
 
+def _limits(arguments: argparse.Namespace) -> lessons.Limits:
+    return lessons.Limits(arguments.timeout, arguments.max_output, arguments.memory)
+
+
 def _given(pairs: Sequence[str]) -> dict[str, str]:
     """The -p options as a mapping. Raises ValueError for one without `=`, and for a name given twice."""
     given: dict[str, str] = {}
@@ -191,9 +200,9 @@ def _run(arguments: argparse.Namespace) -> int:
     lesson = lessons.find(arguments.lesson)
     if arguments.steer:
         raise ValueError("Option --steer is for a method, such as `invtutor run irmv1`; a lesson has no knobs.")
-    out = arguments.out or Path("results") / lesson.name
+    out = arguments.out or Path("results") / lesson.path.stem
     given = _given(arguments.given)
-    result = lessons.execute(lesson, given, out=out, timeout=arguments.timeout, quiet=arguments.quiet)
+    result = lessons.execute(lesson, given, out=out, limits=_limits(arguments), quiet=arguments.quiet)
     print(lessons.summary(result))
     print(f"Notebook{' and result.json' if result.record else ''} in {result.notebook.parent}")
     return 0
@@ -223,7 +232,7 @@ def _run_method(arguments: argparse.Namespace) -> int:
 
 def _course(arguments: argparse.Namespace) -> int:
     given = _given(arguments.given)
-    lessons.course(arguments.out, given, timeout=arguments.timeout, quiet=arguments.quiet)
+    lessons.course(arguments.out, given, limits=_limits(arguments), quiet=arguments.quiet)
     return 0
 
 
@@ -248,7 +257,7 @@ def _book(arguments: argparse.Namespace) -> int:
 
     chosen = [lessons.find(name) for name in arguments.lesson]
     profile = None if arguments.stored else arguments.profile
-    print(book.build(arguments.out, chosen, profile=profile, timeout=arguments.timeout, quiet=arguments.quiet))
+    print(book.build(arguments.out, chosen, profile=profile, limits=_limits(arguments), quiet=arguments.quiet))
     return 0
 
 
@@ -272,7 +281,7 @@ def _link(arguments: argparse.Namespace) -> int:
 
 def _refresh(arguments: argparse.Namespace) -> int:
     for lesson in [lessons.find(name) for name in arguments.lesson] or lessons.lessons():
-        lessons.refresh(lesson, timeout=arguments.timeout, quiet=arguments.quiet)
+        lessons.refresh(lesson, limits=_limits(arguments), quiet=arguments.quiet)
         print(f"{lesson.name} refreshed")
     return 0
 

@@ -6,9 +6,13 @@ they take seconds to load, and a `--help` need not wait for them.
 
 import ast
 import asyncio
+import atexit
 import copy
 import difflib
+import functools
+import io
 import json
+import logging
 import math
 import os
 import re
@@ -16,13 +20,17 @@ import sys
 import tempfile
 import threading
 import time
+import tokenize
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote, urlencode
+
+import psutil  # type: ignore[import-untyped]
 
 from invtutor.files import (
     checksum,
@@ -39,17 +47,35 @@ from invtutor.files import (
 from invtutor.mnist import DigitsError, announce
 from invtutor.sheets import Sheet
 
-__all__ = ["Lesson", "LessonError", "Parameter", "Result", "binder_link", "copy_lessons", "course", "execute", "find"]
-__all__ += ["folder", "lessons", "nbgitpuller_link", "refresh", "resolve", "summary"]
-
-TIMEOUT = 1800.0
-"""Seconds a lesson may take, unless said otherwise."""
+__all__ = ["Lesson", "LessonError", "Limits", "Parameter", "Result", "binder_link", "copy_lessons", "course", "execute"]
+__all__ += ["find", "folder", "lessons", "nbgitpuller_link", "read", "refresh", "resolve", "summary"]
 
 _VIEW = "application/vnd.jupyter.widget-view+json"
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What the run of a lesson may take: seconds, MB of output, and MB of memory (as much as there is, if None)."""
+
+    timeout: float = 1800.0
+    max_output: float = 50.0
+    memory: float | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not field.default and not 0 < value < math.inf:
+                raise ValueError(f"Parameter `{field.name}` should be above 0 and finite. Found {value}.")
+
+
 class LessonError(RuntimeError):
     """A lesson did not run to its end; the message is one line that names the lesson and the cell."""
+
+
+class Code(str):
+    """A default that is no literal, such as ``2**3``, as it stands in the lesson."""
+
+    __repr__ = str.__str__
 
 
 class Parameter(NamedTuple):
@@ -63,13 +89,20 @@ class Parameter(NamedTuple):
 
 @dataclass(frozen=True)
 class Lesson:
-    """A notebook of the course; `minutes` is None where its first cell does not say ``**Time:** 25 minutes``."""
+    """A notebook of the course, or a copy of one under any file name.
+
+    name: as the notebook itself says in ``begin(name, …)``, else its file's. minutes: None where its first cell does
+    not say ``**Time:** 25 minutes``.
+    """
 
     name: str
     path: Path
     title: str
     minutes: int | None
     parameters: tuple[Parameter, ...]
+
+
+USUAL = Limits()
 
 
 @dataclass(frozen=True)
@@ -104,12 +137,7 @@ def find(name: str | Path) -> Lesson:
     """
     text = str(name)
     if text.endswith(".ipynb") and os.path.isfile(text):  # Path's own raises where a name is too long
-        try:
-            return _inspect(Path(text).resolve())
-        except OSError:
-            raise
-        except Exception as error:  # nbformat raises this and that where a file is no notebook
-            raise ValueError(f"{text} cannot be read as a lesson: {type(error).__name__}: {error}") from None
+        return _inspect(Path(text).resolve())
     for path in _paths():
         if text in (path.name, path.stem) or (text.isdecimal() and int(text) == int(path.stem[:2])):
             return _inspect(path)
@@ -122,20 +150,224 @@ def _paths() -> list[Path]:
 
 
 def _inspect(path: Path) -> Lesson:
-    import nbformat
-    from papermill import inspect_notebook
-
-    texts = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+    cells = read(path).cells
+    texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
     heading = re.search(r"^#+ +(.+)$", "\n".join(texts), re.MULTILINE)
     minutes = re.search(r"\*\*Time:?\*\*:? *(\d+)", texts[0]) if texts else None
-    parameters = []
-    for found in inspect_notebook(str(path)).values():
-        default = ast.literal_eval(found["default"])
-        declared = found["inferred_type_name"].split("[")[0].strip()
-        kind = declared if declared in _KINDS else type(default).__name__
-        parameters.append(Parameter(found["name"], kind, default, found["help"]))
+    tagged = [(number, cell) for number, cell in enumerate(cells, 1) if _is_tagged(cell, "parameters")]
+    if len(tagged) > 1:
+        which = " and ".join(f"{number} `{_first_line(cell)}`" for number, cell in tagged)
+        raise ValueError(f"{path.name} has more than one cell tagged `parameters`: {which}. Leave the tag to one.")
+    try:
+        parameters = _declared(tagged[0][1].source) if tagged else ()
+    except _UNREADABLE as error:
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        why = error.msg if isinstance(error, SyntaxError) else error
+        raise ValueError(f"{path.name} cannot be read as a lesson: its parameters cell{line}: {why}.") from None
     title = heading[1].strip() if heading else path.stem
-    return Lesson(path.stem, path, title, int(minutes[1]) if minutes else None, tuple(parameters))
+    name = next(filter(None, map(_begun, cells)), path.stem)
+    return Lesson(name, path, title, int(minutes[1]) if minutes else None, parameters)
+
+
+def _is_tagged(cell: Any, tag: str) -> bool:
+    return cell.cell_type == "code" and tag in cell.metadata.get("tags", ())
+
+
+def _first_line(cell: Any) -> str:
+    """The first line of a cell that has one, to name it by."""
+    line = (cell.source.strip().splitlines() or [""])[0]
+    return line if len(line) <= 100 else f"{line[:99]}…"
+
+
+# ------------------------------------------------------------------------------------------------- reading
+
+LARGEST = 100 * 2**20
+"""Bytes of the largest notebook that is read."""
+
+
+def read(path: Path) -> Any:
+    """A notebook in nbformat 4.5, whatever program and system saved it, with all that is no notebook's left out.
+
+    Raises ValueError, one line, where it cannot be read or is not in Python, and OSError where the file may not be.
+    """
+    try:
+        return _notebook(path)
+    except ValueError as error:
+        raise ValueError(f"{path.name} cannot be read as a notebook: {error}.") from None
+
+
+def _notebook(path: Path) -> Any:
+    import nbformat
+
+    if (size := path.stat().st_size) > LARGEST:
+        raise ValueError(f"it has {size / 2**20:.0f} MB, of {LARGEST / 2**20:.0f} MB at most")
+    data = path.read_bytes()
+    if not data.strip():
+        raise ValueError("it is empty")
+    try:
+        content = json.loads(data)  # UTF-8, with a byte order mark or without, and UTF-16
+    except UnicodeDecodeError as error:
+        wrong = f"byte 0x{data[error.start]:02x} at {error.start}"
+        raise ValueError(f"it is no {error.encoding.upper()}: {wrong}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is no JSON: {error}") from None
+    version = content.get("nbformat") if isinstance(content, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise ValueError("it is JSON, but no notebook")
+    if not 1 <= version <= 4:
+        raise ValueError(f"its format, nbformat {version}, is not known")
+    metadata = _dictionary(content.get("metadata"))
+    languages = [_dictionary(metadata.get(key)).get(name) for key, name in _LANGUAGES.items()]
+    try:
+        if version < 4:
+            languages += [cell.get("language") for sheet in content.get("worksheets", ()) for cell in sheet["cells"]]
+            with _silence():  # it would report on stderr what is amiss, and go on
+                content = nbformat.convert(nbformat.from_dict({**content, "metadata": metadata}), 4)
+        cells = [_cell(number, cell) for number, cell in enumerate(content.get("cells", ()), 1)]
+        taken: set[str] = set()
+        for cell in cells:
+            while cell.id in taken:  # copied, id and all
+                cell.id = f"copy-{len(taken)}"
+            taken.add(cell.id)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+    except Exception as error:  # the conversion raises this and that where an old notebook is malformed
+        raise ValueError(f"{type(error).__name__}: {error}") from None
+    for language in languages:
+        if isinstance(language, str) and language and not re.match("i?python", language, re.IGNORECASE):
+            raise ValueError(f"its language is {language}, not Python")
+    own = {key: value for key, value in metadata.items() if isinstance(value, dict) and key not in _LEFT_OUT}
+    return nbformat.v4.new_notebook(metadata=own, cells=cells)
+
+
+_LEFT_OUT = ("widgets", "papermill")  # what only a live session or papermill can use
+_LANGUAGES = {"kernelspec": "language", "language_info": "name"}  # where a notebook's metadata name it
+
+
+def _dictionary(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _cell(number: int, cell: Any) -> Any:
+    import nbformat
+
+    cell = _dictionary(cell)
+    metadata = _dictionary(cell.get("metadata"))
+    if not isinstance(metadata.get("tags", []), list):
+        metadata = {key: value for key, value in metadata.items() if key != "tags"}
+    known = isinstance(cell.get("id"), str) and re.fullmatch(r"[\w-]{1,64}", cell["id"], re.ASCII)
+    kept = {"metadata": metadata, "id": cell["id"] if known else f"cell-{number}"}
+    source = _text_of(cell.get("source"))
+    if cell.get("cell_type") == "code":
+        outputs = [good for output in _list(cell.get("outputs")) if (good := _output(output))]
+        return nbformat.v4.new_code_cell(source, outputs=outputs, **kept)
+    if isinstance(cell.get("attachments"), dict):
+        kept["attachments"] = cell["attachments"]
+    if cell.get("cell_type") == "markdown":
+        return nbformat.v4.new_markdown_cell(source, **kept)
+    if cell.get("cell_type") == "raw":
+        return nbformat.v4.new_raw_cell(source, **kept)
+    raise ValueError(f"its cell {number} is neither code nor text")
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _text_of(value: object) -> str:
+    """A text that may stand as a list of its lines, without halves of signs, which cannot be written."""
+    text = value if isinstance(value, str) else "".join(map(str, _list(value)))
+    return text.encode("utf-8", "replace").decode()
+
+
+def _output(output: Any) -> Any:
+    """A stored output as the format wishes it; None where it is nothing that can be shown."""
+    import nbformat
+
+    output = _dictionary(output)
+    kind = output.get("output_type")
+    if kind == "stream":
+        name = "stderr" if output.get("name") == "stderr" else "stdout"
+        return nbformat.v4.new_output(kind, name=name, text=_text_of(output.get("text")))
+    if kind == "error":
+        said = {key: _text_of(output.get(key)) for key in ("ename", "evalue")}
+        return nbformat.v4.new_output(kind, **said, traceback=[*map(_text_of, _list(output.get("traceback")))])
+    if kind in ("display_data", "execute_result"):
+        data = _dictionary(output.get("data"))
+        data = {key: value if key.endswith("json") else _text_of(value) for key, value in data.items()}
+        return nbformat.v4.new_output(kind, data, metadata=_dictionary(output.get("metadata")))
+    return None
+
+
+_UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)  # what a cell's source can make Python raise
+
+
+def _python(source: str) -> tuple[str, ast.Module]:
+    """A cell's source and syntax tree, in which magics, lines that are IPython's alone, became `pass`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about an escape in somebody's text
+        try:
+            return source, ast.parse(source)
+        except SyntaxError:
+            source = re.sub(r"^([ \t]*)[%!].*$", r"\1pass", source, flags=re.MULTILINE)
+            return source, ast.parse(source)
+
+
+def _begun(cell: Any) -> str | None:
+    """The name in a cell's ``begin(name, …)``."""
+    if cell.cell_type != "code" or "begin" not in cell.source:
+        return None
+    with suppress(*_UNREADABLE):
+        for node in ast.walk(_python(cell.source)[1]):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("begin", "notebook.begin"):
+                names = node.args[:1] + [keyword.value for keyword in node.keywords if keyword.arg == "name"]
+                for name in names:
+                    if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                        return name.value
+    return None
+
+
+def _declared(source: str) -> tuple[Parameter, ...]:
+    """The parameters of a cell: its assignments to a name, annotated or plain, with the comments behind them."""
+    source, tree = _python(source)
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    comments = {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.AnnAssign):
+            targets, annotation = [cast("ast.expr", node.target)], ast.unparse(node.annotation)
+        elif isinstance(node, ast.Assign):
+            targets, annotation = node.targets, ""
+        else:
+            continue
+        if node.value is None:
+            continue
+        try:
+            default = ast.literal_eval(node.value)
+        except (ValueError, TypeError):
+            default = Code(ast.get_source_segment(source, node.value))
+        for target in targets:
+            if isinstance(target, ast.Name):
+                help = comments.get(node.end_lineno or 0, "").lstrip("# ").rstrip()
+                found[target.id] = Parameter(target.id, _kind(annotation, default), default, help)
+    return tuple(found.values())
+
+
+def _kind(annotation: str, default: object) -> str:
+    """The type that is declared, be it as ``Optional[int]``, else that of the default."""
+    words = [word.lower() for word in re.findall(r"\w+", annotation)]
+    first = next((word for word in words if word not in ("typing", "optional", "union", "none")), "")
+    return first if first in _KINDS else "list" if isinstance(default, tuple) else type(default).__name__
 
 
 # ------------------------------------------------------------------------------------------------- parameters
@@ -186,6 +418,9 @@ def _unknown(name: str, known: Iterable[str], owner: str) -> str:
 
 
 def _value(parameter: Parameter, given: object) -> Any:
+    if isinstance(parameter.default, Code) or parameter.type not in _KINDS:
+        found = f"its default {parameter.default!r} is no plain number, text, truth value or list"
+        raise ValueError(f"Parameter `{parameter.name}` cannot be set: {found}.")
     kind, wish = _KINDS[parameter.type]
     try:
         text = isinstance(given, str) and kind is not str
@@ -229,31 +464,28 @@ def _check(name: str, value: Any) -> None:
 
 
 def execute(
-    lesson: Lesson, given: Mapping[str, object], *, out: str | Path, timeout: float = TIMEOUT, quiet: bool = False
+    lesson: Lesson, given: Mapping[str, object], *, out: str | Path, limits: Limits = USUAL, quiet: bool = False
 ) -> Result:
-    """Run a lesson headless and leave ``<lesson>.ipynb`` and its ``result.json`` in `out`, whole or not at all.
+    """Run a lesson headless and leave it, executed, and its ``result.json`` in `out`, whole or not at all.
 
-    given: parameters as for `resolve`. timeout: seconds for the whole lesson. quiet: no progress bar on stderr.
-    The lesson's `out_dir`, if it has one, is filled in here. Raises ValueError before anything runs for wrong
-    parameters or an `out` that cannot be used, and LessonError when the lesson fails; then an older result stays
-    and the notebook as far as it came is ``<lesson>.failed.ipynb``. What a killed run left in `out` is cleared away;
-    whatever else is there, older results excepted, stays as it is.
+    given: parameters as for `resolve`. quiet: no progress bar on stderr. The executed notebook has the file name of the
+    lesson, so that students' copies of one lesson stay apart. The lesson's `out_dir`, if it has one, is filled in here.
+    Raises ValueError before anything runs for wrong parameters or an `out` that cannot be used, and LessonError when
+    the lesson fails or oversteps a limit; then an older result stays and the notebook as far as it came is
+    ``<lesson>.failed.ipynb``. What a killed run left in `out` is cleared away; whatever else is
+    there, older results of this notebook excepted, stays as it is.
     """
-    from papermill.iorw import load_notebook_node
-    from papermill.parameterize import parameterize_notebook
-
     values = resolve(lesson, given)
     writes = any(parameter.name == "out_dir" for parameter in lesson.parameters)
     if "out_dir" in values:
         raise ValueError("Parameter `out_dir` should be left out here: the runner fills it in. Say where with `out`.")
-    if not timeout > 0:
-        raise ValueError(f"Parameter `timeout` should be above 0 seconds. Found {timeout}.")
     with _scratch(lesson, Path(out)) as (out, scratch):
         _announce_digits(lesson, values)
-        notebook = load_notebook_node(str(lesson.path))
-        values |= {"out_dir": str(scratch)} if writes else {}
-        if values:
-            notebook = parameterize_notebook(notebook, values, kernel_name="python3", language="python")
+        notebook = read(lesson.path)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs = []
+        _inject(notebook, values | ({"out_dir": str(scratch)} if writes else {}))
 
         def place(name: str, record: Mapping[str, Any] | None = None) -> None:
             """Put the notebook, and a record beside it, in `out`: both are whole before either is to be seen."""
@@ -261,15 +493,16 @@ def execute(
             if record:
                 texts["result.json"] = json.dumps(finite(record), allow_nan=False)
             for file, text in texts.items():
-                (scratch / f"whole-{file}").write_text(sealed(text), encoding="utf-8", newline="\n")
+                text = sealed(text.encode("utf-8", "replace").decode())  # a student's text may hold half a sign
+                (scratch / f"whole-{file}").write_text(text, encoding="utf-8", newline="\n")
             for file in texts:
                 if stranger := _stranger(lesson, out / file):
-                    raise LessonError(f"{lesson.name}: {stranger}")
+                    raise LessonError(f"{lesson.path.stem}: {stranger}")
                 os.replace(scratch / f"whole-{file}", out / file)
 
-        started, failed, target = time.perf_counter(), f"{lesson.name}.failed.ipynb", f"{lesson.name}.ipynb"
+        started, failed, target = time.perf_counter(), f"{lesson.path.stem}.failed.ipynb", lesson.path.name
         try:
-            _run(notebook, lesson, timeout, quiet)
+            _run(notebook, lesson, limits, quiet)
             record = _record(lesson, scratch, out) if writes else {}
         except LessonError as error:
             try:
@@ -283,7 +516,7 @@ def execute(
         try:
             place(target, record)
         except OSError as error:
-            raise LessonError(f"{lesson.name}: ran, but cannot be written into {out}: {error.strerror}") from None
+            raise LessonError(f"{lesson.path.stem}: ran, but cannot be written into {out}: {error.strerror}") from None
         if not _stranger(lesson, out / failed):
             (out / failed).unlink(missing_ok=True)
     return Result(lesson.name, out / target, seconds, record)
@@ -297,7 +530,19 @@ def _announce_digits(lesson: Lesson, values: Mapping[str, Any]) -> None:
             try:
                 announce(values.get("source", parameter.default))
             except DigitsError as error:
-                raise LessonError(f"{lesson.name}: {error}") from None
+                raise LessonError(f"{lesson.path.stem}: {error}") from None
+
+
+def _inject(notebook: Any, values: Mapping[str, object]) -> None:
+    """Put a cell with these values behind the parameters cell, in place of one that papermill or we left there."""
+    import nbformat
+
+    if values:
+        cells = [cell for cell in notebook.cells if not _is_tagged(cell, "injected-parameters")]
+        source = "\n".join(["# Parameters", *(f"{name} = {value!r}" for name, value in values.items())])
+        cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["injected-parameters"]})
+        place = next(number for number, cell in enumerate(cells, 1) if _is_tagged(cell, "parameters"))
+        notebook.cells = [*cells[:place], cell, *cells[place:]]
 
 
 @contextmanager
@@ -319,7 +564,7 @@ def _refusal(lesson: Lesson, out: Path) -> str:
     """What forbids to run this lesson into `out`; empty where nothing does."""
     if same(out, folder()):
         return f"{out} is the folder of the lessons themselves; choose another folder."
-    return next(filter(None, (_stranger(lesson, out / name) for name in (f"{lesson.name}.ipynb", "result.json"))), "")
+    return next(filter(None, (_stranger(lesson, out / name) for name in (lesson.path.name, "result.json"))), "")
 
 
 def _stranger(lesson: Lesson, path: Path) -> str:
@@ -330,6 +575,8 @@ def _stranger(lesson: Lesson, path: Path) -> str:
         return f"{path} is the notebook to be run; choose another folder."
     if path.suffix == ".json" and not (is_sealed(path) and _load(path).get("lesson") == lesson.name):
         return f"{path} is not a result of lesson {lesson.name}; choose another folder."
+    if path.suffix == ".json" and (other := _load(path).get("notebook")) not in (None, lesson.path.name):
+        return f"{path} is the result of {other}; choose another folder."
     if not is_sealed(path):
         return f"{path} is not this program's, or was changed since; choose another folder."
     return ""
@@ -346,10 +593,11 @@ def _load(path: Path) -> dict[str, Any]:
 def _record(lesson: Lesson, scratch: Path, out: Path) -> dict[str, Any]:
     record = _load(scratch / "result.json")
     if record.get("lesson") != lesson.name:
-        raise LessonError(f"{lesson.name}: ran to its end but left no result.json of its own")
+        raise LessonError(f"{lesson.path.stem}: ran to its end but left no result.json of lesson {lesson.name}")
     if stranger := _stranger(lesson, out / "result.json"):  # of another lesson that ran into this folder meanwhile
-        raise LessonError(f"{lesson.name}: ran to its end, but {stranger}")
+        raise LessonError(f"{lesson.path.stem}: ran to its end, but {stranger}")
     record.pop("seal", None)
+    record["notebook"] = lesson.path.name
     if "out_dir" in record.get("parameters", {}):
         record["parameters"]["out_dir"] = str(out)
     return record
@@ -368,7 +616,7 @@ def _text(notebook: Any) -> str:
         if cell.cell_type == "code":  # a view without its widget's state shows only an error
             cell.outputs = [output for output in cell.outputs if _VIEW not in output.get("data", {})]
             cell.outputs = _joined(cell.outputs)
-    return str(nbformat.writes(notebook)) + "\n"
+    return str(nbformat.v4.writes(notebook)) + "\n"
 
 
 def _joined(outputs: list[Any]) -> list[Any]:
@@ -385,22 +633,50 @@ def _joined(outputs: list[Any]) -> list[Any]:
     return [output for output in joined if output.get("text") != ""]
 
 
-def _run(notebook: Any, lesson: Lesson, timeout: float, quiet: bool) -> None:
+def _run(notebook: Any, lesson: Lesson, limits: Limits, quiet: bool) -> None:
     """Execute the notebook in place, in its own folder, by a kernel of this very Python; LessonError if it fails."""
+    import zmq.asyncio
     from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, DeadKernelError
     from tqdm import tqdm
+    from zmq.utils.monitor import recv_monitor_message
 
     # Sockets are files in a folder of this run alone: parallel runs on TCP race for ports. Their paths must be short.
     short = "/tmp" if os.name == "posix" and os.access("/tmp", os.W_OK) else tempfile.gettempdir()
     count = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
+    most = round(limits.max_output * 1e6)
     line = ""
+
+    class Client(NotebookClient):
+        """Keeps no more than the limit of what the kernel says, and says when it is reached."""
+
+        said = 0
+        cut = False
+
+        def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
+            self.said += _weight(msg)
+            return None if self.said > most else super().process_message(msg, cell, cell_index)
+
+        async def overstepped(self) -> str:
+            """The limit that the kernel has overstepped; empty where it has none."""
+            if self.kc:
+                monitor = self.kc.iopub_channel.socket.get_monitor_socket(zmq.EVENT_CONNECTED | zmq.EVENT_DISCONNECTED)
+                while await monitor.poll(0):
+                    event = (await recv_monitor_message(monitor))["event"]
+                    if event == zmq.EVENT_CONNECTED and self.cut:  # again: the kernel lives, its message was too large
+                        self.said = most + 1
+                    self.cut |= event == zmq.EVENT_DISCONNECTED
+            if self.said > most:
+                return f"more than {limits.max_output:g} MB of output"
+            if limits.memory and _memory(mark) > limits.memory:
+                return f"more than {limits.memory:g} MB of memory"
+            return ""
 
     def at_start(cell: Any, cell_index: int) -> None:
         nonlocal line
-        line = cell.source.strip().splitlines()[0]
+        line = _first_line(cell)
 
     def at_end(cell: Any, cell_index: int, execute_reply: Any) -> None:
         bar.update()
@@ -411,14 +687,18 @@ def _run(notebook: Any, lesson: Lesson, timeout: float, quiet: bool) -> None:
 
     with (
         own_folder(short) as sockets,
-        tqdm(total=count, desc=lesson.name, unit="cell", disable=quiet, leave=False) as bar,
+        tqdm(total=count, desc=lesson.path.stem, unit="cell", disable=quiet, leave=False) as bar,
     ):
         files = {"transport": "ipc", "ip": f"{sockets}/k"} if os.name == "posix" else {}
         native = KernelSpecManager(kernel_dirs=[])  # no installed kernelspec, which may be another Python
         manager = AsyncKernelManager(
             kernel_name="python3", kernel_spec_manager=native, connection_file=f"{sockets}/kernel.json", **files
         )
-        client = NotebookClient(
+        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        context = zmq.asyncio.Context()
+        context.setsockopt(zmq.MAXMSGSIZE, most)  # a connection ends before a larger message is in our memory
+        manager.client = functools.partial(manager.client, context=context)  # type: ignore[method-assign]
+        client = Client(
             notebook,
             km=manager,
             timeout=None,
@@ -429,26 +709,60 @@ def _run(notebook: Any, lesson: Lesson, timeout: float, quiet: bool) -> None:
             on_cell_execute=at_start,
             on_cell_executed=at_end,
         )
+        mark = str(sockets)
         try:
-            _drive(client, timeout)
+            _drive(client, limits.timeout, mark)
         except CellExecutionError as error:
             cause = f"{error.ename}: {error.evalue}"
         except DeadKernelError:
             cause = "the kernel died, perhaps for want of memory"
-        except (RuntimeError, OSError) as error:  # the time limit, too
+        except (RuntimeError, OSError) as error:  # the limits, too
             cause = str(error) or type(error).__name__
         else:
             return
+        finally:
+            context.destroy(linger=0)
         where = f"cell [{client.code_cells_executed}] `{line}`" if line else "before the first cell"
-        raise LessonError(f"{lesson.name}: {where}: {cause.strip().splitlines()[0]}")
+        raise LessonError(f"{lesson.path.stem}: {where}: {cause.strip().splitlines()[0]}")
 
 
 # A kernel watches for its parent's death, but not before it is up: a parent killed earlier would leave it for ever.
 _DIE_WITH = "--IPKernelApp.exec_lines=if __import__('os').getppid() != {}: __import__('os')._exit(1)"
 
+_MARK = "INVTUTOR_RUN"
+"""The variable by which the processes of a run are known, whatever they do to their names, parents and sessions."""
 
-def _drive(client: Any, timeout: float) -> None:
-    """Run nbclient to its end, to the time limit, or to Ctrl-C, and see the kernel off in any case.
+
+def _weight(thing: Any) -> int:
+    """About the bytes that a message takes in memory."""
+    if isinstance(thing, dict):
+        return sum(64 + len(key) + _weight(value) for key, value in thing.items())
+    if isinstance(thing, list):
+        return sum(map(_weight, thing), 64)
+    return len(thing) if isinstance(thing, str | bytes | memoryview) else 8
+
+
+def _processes(mark: str) -> list[Any]:
+    """The processes of a run: the kernel, and all that it started or left behind."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(_MARK) == mark:
+                found.append(process)
+    return found
+
+
+def _memory(mark: str) -> float:
+    """The MB that a run's processes hold together."""
+    held = 0
+    for process in _processes(mark):
+        with suppress(psutil.Error):
+            held += process.memory_info().rss
+    return held / 1e6
+
+
+def _drive(client: Any, timeout: float, mark: str) -> None:
+    """Run nbclient to its end, to a limit, or to Ctrl-C, and see the kernel and its processes off in any case.
 
     In a thread with its own event loop: so it works under a running loop too, and nbclient cannot take over Ctrl-C.
     """
@@ -456,20 +770,38 @@ def _drive(client: Any, timeout: float) -> None:
     deadline = time.monotonic() + timeout
 
     async def drive() -> None:
-        run = asyncio.ensure_future(client.async_execute(cleanup_kc=True))
-        while not run.done() and not interrupted.is_set() and time.monotonic() < deadline:
+        run = asyncio.ensure_future(client.async_execute(cleanup_kc=True, env=os.environ | {_MARK: mark}))
+        limit = ""
+        while not (run.done() or interrupted.is_set() or limit):
             await asyncio.wait({run}, timeout=0.1)
+            limit = await client.overstepped()
+            if time.monotonic() > deadline:
+                limit = f"the time limit of {timeout:g} s for the lesson"
         if run.done():
             return run.result()
         client.shutdown_kernel = "immediate"
         run.cancel()
         await asyncio.gather(run, return_exceptions=True)
+        atexit.unregister(client._cleanup_kernel)  # which nbclient leaves to be called where it was cancelled
         if client.km and await client.km.is_alive():  # nbclient forgets a kernel that was still starting
             await client.km.shutdown_kernel(now=True)
-        raise TimeoutError(f"stopped at the time limit of {timeout:g} s for the lesson")
+        if client.kc:
+            client.kc.stop_channels()
+        raise TimeoutError(f"stopped at {limit}")
+
+    def whole() -> None:
+        try:
+            asyncio.run(drive())
+        finally:
+            for _ in range(10):  # what is killed may just have started another
+                for process in (left := _processes(mark)):
+                    with suppress(psutil.Error):
+                        process.kill()
+                if not psutil.wait_procs(left, timeout=1)[0]:
+                    break
 
     with futures.ThreadPoolExecutor(1) as thread:
-        future = thread.submit(lambda: asyncio.run(drive()))
+        future = thread.submit(whole)
         try:
             future.result()
         except KeyboardInterrupt:
@@ -484,7 +816,7 @@ def _drive(client: Any, timeout: float) -> None:
 
 
 def course(
-    out: str | Path, given: Mapping[str, object], *, timeout: float = TIMEOUT, quiet: bool = False
+    out: str | Path, given: Mapping[str, object], *, limits: Limits = USUAL, quiet: bool = False
 ) -> list[Result]:
     """Execute every lesson, each into its folder of `out`; print a line per lesson and a table of methods × accuracy.
 
@@ -509,7 +841,7 @@ def course(
     table: dict[str, dict[str, Any]] = {}
     for lesson in every:
         try:
-            result = execute(lesson, own[lesson.name], out=Path(out) / lesson.name, timeout=timeout, quiet=quiet)
+            result = execute(lesson, own[lesson.name], out=Path(out) / lesson.name, limits=limits, quiet=quiet)
         except LessonError as error:
             failed.append(lesson.name)
             print(f"{lesson.name:<18} FAILED  {error}", flush=True)
@@ -528,7 +860,7 @@ def course(
 def summary(result: Result) -> str:
     """One line: the lesson, its seconds, its peak memory and its headline figure."""
     memory = f"{result.record['peak_memory_mb']:6.0f} MB" if result.record.get("peak_memory_mb") is not None else ""
-    line = f"{result.lesson:<18} {result.seconds:6.1f} s {memory:>9}  {result.record.get('headline', '')}"
+    line = f"{result.notebook.stem:<18} {result.seconds:6.1f} s {memory:>9}  {result.record.get('headline', '')}"
     return line.rstrip()
 
 
@@ -545,7 +877,7 @@ def _layout(table: Mapping[str, Mapping[str, Any]]) -> Sheet:
 # ------------------------------------------------------------------------------------------------- for maintainers
 
 
-def refresh(lesson: Lesson, *, timeout: float = TIMEOUT, quiet: bool = False) -> None:
+def refresh(lesson: Lesson, *, limits: Limits = USUAL, quiet: bool = False) -> None:
     """Execute a lesson in the quick profile on MNIST and store the outputs in the lesson itself.
 
     Sources, cell ids and metadata stay as they are; progress bars, widgets and whatever else only a live session can
@@ -561,7 +893,7 @@ def refresh(lesson: Lesson, *, timeout: float = TIMEOUT, quiet: bool = False) ->
     sources = [cell.source for cell in tagged]
     for cell in tagged:  # in the cell itself, so that execution counts are those of the lesson as it stands
         cell.source += "\n" + chosen
-    _run(notebook, lesson, timeout, quiet)
+    _run(notebook, lesson, limits, quiet)
     for cell, source in zip(tagged, sources, strict=True):
         cell.source = source
     notebook.metadata = metadata

@@ -13,7 +13,18 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from invtutor import lessons
-from invtutor.lessons import Lesson, LessonError, binder_link, copy_lessons, course, execute, find, refresh, resolve
+from invtutor.lessons import (
+    Lesson,
+    LessonError,
+    Limits,
+    binder_link,
+    copy_lessons,
+    course,
+    execute,
+    find,
+    refresh,
+    resolve,
+)
 
 PARAMETERS = """\
 seed: int = 0                   # first seed
@@ -222,10 +233,11 @@ def test_wrong_parameters_write_nothing(lesson: Lesson, tmp_path: Path, given: d
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("timeout", [0, -1, float("nan")])
-def test_wrong_time_limit(lesson: Lesson, tmp_path: Path, timeout: float) -> None:
-    with pytest.raises(ValueError, match="Parameter `timeout` should be above 0"):
-        execute(lesson, {}, out=tmp_path / "out", timeout=timeout)
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["timeout", "max_output", "memory"])
+def test_wrong_limits(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"Parameter `{name}` should be above 0 and finite. Found {value}"):
+        Limits(**{name: value})
 
 
 def test_out_that_cannot_be_used(lesson: Lesson, tmp_path: Path) -> None:
@@ -286,7 +298,7 @@ def test_time_limit_stops_the_kernel(shelf: Path, tmp_path: Path) -> None:
     lesson = find(write_lesson(shelf, "02_erm", cell))
     started = time.monotonic()
     with pytest.raises(LessonError, match=r"cell \[3\] `import os, pathlib, time`: stopped at the time limit of 8 s"):
-        execute(lesson, {}, out=tmp_path / "out", timeout=8, quiet=True)
+        execute(lesson, {}, out=tmp_path / "out", limits=Limits(timeout=8), quiet=True)
     assert time.monotonic() - started < 30
     with pytest.raises(ProcessLookupError):
         os.kill(int(note.read_text()), 0)
@@ -295,7 +307,7 @@ def test_time_limit_stops_the_kernel(shelf: Path, tmp_path: Path) -> None:
 def test_time_limit_before_the_kernel_is_there(lesson: Lesson, tmp_path: Path) -> None:
     before = psutil.Process().children()
     with pytest.raises(LessonError, match=r"^03_irmv1: before the first cell: stopped at the time limit of 0\.01 s"):
-        execute(lesson, {}, out=tmp_path / "out", timeout=0.01, quiet=True)
+        execute(lesson, {}, out=tmp_path / "out", limits=Limits(timeout=0.01), quiet=True)
     assert psutil.Process().children() == before
 
 

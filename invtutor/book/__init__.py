@@ -40,13 +40,13 @@ def build(
     chosen: Sequence[Lesson] = (),
     *,
     profile: str | None = "quick",
-    timeout: float = lessons.TIMEOUT,
+    limits: lessons.Limits = lessons.USUAL,
     quiet: bool = False,
 ) -> Path:
     """Write the site into the folder `out`, all of it or nothing, and return its first page.
 
     chosen: the lessons; none is all. profile: they are executed in it; None takes their stored outputs instead, which
-    is quick and has no sliders. timeout, quiet: as for `lessons.execute`. An older book in `out` is replaced as
+    is quick and has no sliders. limits, quiet: as for `lessons.execute`. An older book in `out` is replaced as
     a whole. Raises ValueError, before anything runs, where `out` has anything else or two lessons have one name, and
     LessonError when a lesson fails.
     """
@@ -63,7 +63,7 @@ def build(
         site.mkdir()
         notebooks = [lesson.path for lesson in every]
         if profile is not None:
-            notebooks = list(_executed(every, profile, scratch / "runs", timeout, quiet))
+            notebooks = list(_executed(every, profile, scratch / "runs", limits, quiet))
         _render(every, notebooks, site, profile)
         put_in_place(site, out, MANIFEST)
     return out / "index.html"
@@ -84,12 +84,14 @@ def _refusal(out: Path, every: Sequence[Lesson]) -> str:
     return ""
 
 
-def _executed(every: Sequence[Lesson], profile: str, folder: Path, timeout: float, quiet: bool) -> Iterator[Path]:
+def _executed(
+    every: Sequence[Lesson], profile: str, folder: Path, limits: lessons.Limits, quiet: bool
+) -> Iterator[Path]:
     """The notebook of each lesson after a run in which its panels left their frames."""
     with _environment("INVTUTOR_FRAMES", "1"):  # the kernels inherit it
         for lesson in every:
             given = {"profile": profile} if any(p.name == "profile" for p in lesson.parameters) else {}
-            yield lessons.execute(lesson, given, out=folder / lesson.name, timeout=timeout, quiet=quiet).notebook
+            yield lessons.execute(lesson, given, out=folder / lesson.name, limits=limits, quiet=quiet).notebook
 
 
 @contextlib.contextmanager
