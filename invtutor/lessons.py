@@ -226,9 +226,9 @@ def _notebook(path: Path) -> Any:
         cells = [_cell(number, cell) for number, cell in enumerate(content.get("cells", ()), 1)]
         taken: set[str] = set()
         for cell in cells:
-            while cell.id in taken:  # copied, id and all
-                cell.id = f"copy-{len(taken)}"
-            taken.add(cell.id)
+            while cell["id"] in taken:  # copied, id and all
+                cell["id"] = f"copy-{len(taken)}"
+            taken.add(cell["id"])
     except (ValueError, RecursionError) as error:
         raise ValueError(str(error)) from None
     except Exception as error:  # the conversion raises this and that where an old notebook is malformed
@@ -237,10 +237,12 @@ def _notebook(path: Path) -> Any:
         if isinstance(language, str) and language and not re.match("i?python", language, re.IGNORECASE):
             raise ValueError(f"its language is {language}, not Python")
     own = {key: value for key, value in metadata.items() if isinstance(value, dict) and key not in _LEFT_OUT}
-    return nbformat.v4.new_notebook(metadata=own, cells=cells)
+    own["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    whole = {"nbformat": 4, "nbformat_minor": 5, "metadata": own, "cells": cells}
+    return nbformat.from_dict(nbformat.validator.normalize(whole, strip_invalid_metadata=True)[1])
 
 
-_LEFT_OUT = ("widgets", "papermill")  # what only a live session or papermill can use
+_LEFT_OUT = ("widgets", "papermill", "language_info")  # what belongs to the session or program that it comes from
 _LANGUAGES = {"kernelspec": "language", "language_info": "name"}  # where a notebook's metadata name it
 
 
@@ -258,25 +260,21 @@ def _silence() -> Iterator[None]:
         logging.disable(before)
 
 
-def _cell(number: int, cell: Any) -> Any:
-    import nbformat
-
+def _cell(number: int, cell: Any) -> dict[str, Any]:
     cell = _dictionary(cell)
-    metadata = _dictionary(cell.get("metadata"))
-    if not isinstance(metadata.get("tags", []), list):
-        metadata = {key: value for key, value in metadata.items() if key != "tags"}
+    metadata = dict(_dictionary(cell.get("metadata")))
+    metadata["tags"] = list(dict.fromkeys(map(str, _list(metadata.get("tags")))))
+    if not metadata["tags"]:
+        del metadata["tags"]
     known = isinstance(cell.get("id"), str) and re.fullmatch(r"[\w-]{1,64}", cell["id"], re.ASCII)
-    kept = {"metadata": metadata, "id": cell["id"] if known else f"cell-{number}"}
-    source = _text_of(cell.get("source"))
-    if cell.get("cell_type") == "code":
+    kind = cell.get("cell_type")
+    kept = {"id": cell["id"] if known else f"cell-{number}", "cell_type": kind, "metadata": metadata}
+    kept["source"] = _text_of(cell.get("source"))
+    if kind == "code":
         outputs = [good for output in _list(cell.get("outputs")) if (good := _output(output))]
-        return nbformat.v4.new_code_cell(source, outputs=outputs, **kept)
-    if isinstance(cell.get("attachments"), dict):
-        kept["attachments"] = cell["attachments"]
-    if cell.get("cell_type") == "markdown":
-        return nbformat.v4.new_markdown_cell(source, **kept)
-    if cell.get("cell_type") == "raw":
-        return nbformat.v4.new_raw_cell(source, **kept)
+        return kept | {"execution_count": None, "outputs": outputs}
+    if kind in ("markdown", "raw"):
+        return kept | ({"attachments": cell["attachments"]} if isinstance(cell.get("attachments"), dict) else {})
     raise ValueError(f"its cell {number} is neither code nor text")
 
 
@@ -290,23 +288,22 @@ def _text_of(value: object) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _output(output: Any) -> Any:
-    """A stored output as the format wishes it; None where it is nothing that can be shown."""
-    import nbformat
-
+def _output(output: Any) -> dict[str, Any]:
+    """A stored output as the format wishes it; empty where it is nothing that can be shown."""
     output = _dictionary(output)
     kind = output.get("output_type")
     if kind == "stream":
         name = "stderr" if output.get("name") == "stderr" else "stdout"
-        return nbformat.v4.new_output(kind, name=name, text=_text_of(output.get("text")))
+        return {"output_type": kind, "name": name, "text": _text_of(output.get("text"))}
     if kind == "error":
         said = {key: _text_of(output.get(key)) for key in ("ename", "evalue")}
-        return nbformat.v4.new_output(kind, **said, traceback=[*map(_text_of, _list(output.get("traceback")))])
+        return {"output_type": kind, **said, "traceback": [*map(_text_of, _list(output.get("traceback")))]}
     if kind in ("display_data", "execute_result"):
         data = _dictionary(output.get("data"))
         data = {key: value if key.endswith("json") else _text_of(value) for key, value in data.items()}
-        return nbformat.v4.new_output(kind, data, metadata=_dictionary(output.get("metadata")))
-    return None
+        shown = {"output_type": kind, "data": data, "metadata": _dictionary(output.get("metadata"))}
+        return shown | ({"execution_count": None} if kind == "execute_result" else {})
+    return {}
 
 
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)  # what a cell's source can make Python raise
@@ -641,7 +638,6 @@ def _run(notebook: Any, lesson: Lesson, limits: Limits, quiet: bool) -> None:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, DeadKernelError
     from tqdm import tqdm
-    from zmq.utils.monitor import recv_monitor_message
 
     # Sockets are files in a folder of this run alone: parallel runs on TCP race for ports. Their paths must be short.
     short = "/tmp" if os.name == "posix" and os.access("/tmp", os.W_OK) else tempfile.gettempdir()
@@ -653,7 +649,8 @@ def _run(notebook: Any, lesson: Lesson, limits: Limits, quiet: bool) -> None:
         """Keeps no more than the limit of what the kernel says, and says when it is reached."""
 
         said = 0
-        cut = False
+        running = False
+        cut = math.inf
 
         def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
             self.said += _weight(msg)
@@ -662,12 +659,13 @@ def _run(notebook: Any, lesson: Lesson, limits: Limits, quiet: bool) -> None:
         async def overstepped(self) -> str:
             """The limit that the kernel has overstepped; empty where it has none."""
             if self.kc:
-                monitor = self.kc.iopub_channel.socket.get_monitor_socket(zmq.EVENT_CONNECTED | zmq.EVENT_DISCONNECTED)
+                monitor = self.kc.iopub_channel.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
                 while await monitor.poll(0):
-                    event = (await recv_monitor_message(monitor))["event"]
-                    if event == zmq.EVENT_CONNECTED and self.cut:  # again: the kernel lives, its message was too large
-                        self.said = most + 1
-                    self.cut |= event == zmq.EVENT_DISCONNECTED
+                    await monitor.recv_multipart()
+                    self.cut = time.monotonic()
+            # Cut off since a second, and its kernel lives and computes on: one message alone was too large.
+            if self.running and time.monotonic() > self.cut + 1 and await self.km.is_alive():
+                self.said = most + 1
             if self.said > most:
                 return f"more than {limits.max_output:g} MB of output"
             if limits.memory and _memory(mark) > limits.memory:
@@ -676,10 +674,11 @@ def _run(notebook: Any, lesson: Lesson, limits: Limits, quiet: bool) -> None:
 
     def at_start(cell: Any, cell_index: int) -> None:
         nonlocal line
-        line = _first_line(cell)
+        line, client.running = _first_line(cell), True
 
     def at_end(cell: Any, cell_index: int, execute_reply: Any) -> None:
         bar.update()
+        client.running = False
         for state in client.widget_state.values():
             for output in state.get("outputs", ()):
                 if output["output_type"] == "error":  # the kernel takes a cell as done whose widget shows a traceback
@@ -694,7 +693,6 @@ def _run(notebook: Any, lesson: Lesson, limits: Limits, quiet: bool) -> None:
         manager = AsyncKernelManager(
             kernel_name="python3", kernel_spec_manager=native, connection_file=f"{sockets}/kernel.json", **files
         )
-        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
         context = zmq.asyncio.Context()
         context.setsockopt(zmq.MAXMSGSIZE, most)  # a connection ends before a larger message is in our memory
         manager.client = functools.partial(manager.client, context=context)  # type: ignore[method-assign]
