@@ -338,17 +338,17 @@ def test_output_is_bounded(tmp_path: Path, kind: str) -> None:
 
 def test_the_runner_stays_small(tmp_path: Path) -> None:
     """What the kernel prints without end is not gathered in the memory of who runs it."""
-    path = write(tmp_path / "a.ipynb", notebook(cell(ENDLESS["print"])))
+    paths = [write(tmp_path / f"{n}.ipynb", notebook(cell(source))) for n, source in enumerate(("1", ENDLESS["print"]))]
     program = f"""
 import resource
 from invtutor.cli import main
-print(main(["run", {str(path)!r}, "--quiet", "--out", {str(tmp_path / "out")!r}, "--max-output", "5"]))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    status, peak = done.stdout.split()
-    assert status == "1" and "stopped at more than 5 MB of output" in done.stderr
-    unit = 1 if sys.platform == "darwin" else 1024
-    assert int(peak) * unit < 250e6
+for path in {[*map(str, paths)]}:
+    print(main(["run", path, "--quiet", "--out", {str(tmp_path / "out")!r}, "--max-output", "5"]))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * {1 if sys.platform == "darwin" else 1024})"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    numbers = [int(line) for line in done.stdout.splitlines() if line.isdecimal()]
+    assert (numbers[0], numbers[2]) == (0, 1) and "stopped at more than 5 MB of output" in done.stderr
+    assert numbers[3] - numbers[1] < 150e6
 
 
 @pytest.mark.parametrize(
