@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from invtutor import mnist
-from invtutor.files import own_folder
+from invtutor.files import clear, own_folder
 from invtutor.mnist import DigitsError
 from invtutor.typefaces import draw_digits
 
@@ -96,6 +96,7 @@ def _kept(name: str, make: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ..
     digits, they are made and kept there."""
     path = mnist.cache_folder() / name
     parts = ("images", "labels", "test_images", "test_labels")
+    clear(path.parent)
     try:
         with np.load(path, allow_pickle=False) as file:
             tensors = tuple(torch.from_numpy(file[part]) for part in parts)

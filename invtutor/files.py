@@ -1,16 +1,16 @@
 """How the course writes: files whole or not at all, scratch that goes away again, and never over what is not its own.
 
-What is its own is proved, never guessed from a name: a folder by a marker that names the folder's place on the disk and
-is locked while somebody works there, a JSON file by a seal over its content, any other by a manifest of checksums.
+What is its own is proved, never guessed: a folder by a name that is sealed with its place on the disk, and by a marker
+that is locked while somebody works there; a JSON file by a seal over its content; any other by a manifest of checksums.
 """
 
 import hashlib
 import json
 import math
 import os
+import secrets
 import shutil
 import stat
-import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import lock_descriptor
 
-__all__ = ["append", "checksum", "finite", "foreign", "is_known", "is_sealed", "manifest_text", "own_folder"]
+__all__ = ["append", "checksum", "clear", "finite", "foreign", "is_known", "is_sealed", "manifest_text", "own_folder"]
 __all__ += ["put_in_place", "read_manifest", "same", "sealed", "whole_lines", "write_atomically"]
 
 PREFIX = ".invtutor-"
@@ -89,25 +89,55 @@ def own_folder(parent: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises OSError where `parent` is missing or cannot be written.
     """
-    for other in Path(parent).glob(f"{PREFIX}*"):
-        if (lock := _abandoned(other)) is not None:
-            _remove(other, lock)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-    lock = -1
+    clear(parent)
+    folder, lock = _claim(Path(parent))
     try:
-        lock = os.open(folder / MARKER, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        with suppress(OSError):  # a file system without locks, where nobody will take this folder for abandoned
-            lock_descriptor(lock)
-        os.write(lock, _mark(folder))  # only now does it count, so that what counts is locked
         yield folder
     finally:
         _remove(folder, lock)
 
 
+def clear(parent: str | os.PathLike[str]) -> None:
+    """Remove the folders of our own that killed processes left in `parent`."""
+    for folder in Path(parent).glob(f"{PREFIX}*"):
+        if folder.name != _name(folder.parent, folder.name[len(PREFIX) :][:8]):
+            continue
+        with suppress(OSError):  # its process was killed before there was a marker, or after; else it is not empty
+            folder.rmdir()
+        if (lock := _abandoned(folder)) is not None:
+            _remove(folder, lock)
+
+
+def _name(parent: Path, drawn: str) -> str:
+    """A name that is ours in this parent alone: at random, and sealed with the parent's place on the disk."""
+    return f"{PREFIX}{drawn}{checksum(f'{drawn} in {_place(os.stat(parent))}'.encode())[:8]}"
+
+
+def _place(found: os.stat_result) -> str:
+    return f"{found.st_dev}:{found.st_ino}"
+
+
+def _claim(parent: Path) -> tuple[Path, int]:
+    """A new folder and the lock on its marker, which is held before the marker says anything."""
+    while True:
+        folder = parent / _name(parent, secrets.token_hex(4))
+        folder.mkdir(mode=0o700)
+        try:
+            lock = os.open(folder / MARKER, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileNotFoundError:  # another process has cleared the empty folder away
+            continue
+        with suppress(OSError):  # a file system without locks, where nobody will take this folder for abandoned
+            lock_descriptor(lock)
+        os.write(lock, _mark(folder))
+        if same(folder / MARKER, lock):
+            return folder, lock
+        os.close(lock)
+
+
 def _mark(folder: Path) -> bytes:
-    """What the marker says: a copy of the folder, or another that comes to its name, is not this one."""
-    place = os.lstat(folder)
-    return f"A folder of invtutor's own, which it removes again: {place.st_dev}:{place.st_ino}\n".encode()
+    """What the marker says: another folder that comes to this name is not this one."""
+    place = _place(os.lstat(folder)) if folder.exists() else "gone"
+    return f"A folder of invtutor's own, which it removes again: {place}\n".encode()
 
 
 def _abandoned(folder: Path) -> int | None:
@@ -120,8 +150,10 @@ def _abandoned(folder: Path) -> int | None:
     except OSError:
         return None
     try:
-        if lock_descriptor(lock, blocking=False) and os.read(lock, 1000) == _mark(folder):
-            return lock
+        if lock_descriptor(lock, blocking=False):
+            said = os.read(lock, 1000)
+            if said == _mark(folder) or (not said and os.listdir(folder) == [MARKER]):
+                return lock
     except OSError:
         pass
     os.close(lock)
@@ -131,23 +163,28 @@ def _abandoned(folder: Path) -> int | None:
 def _remove(folder: Path, lock: int) -> None:
     """Remove a folder of ours, its marker last: killed on the way, what is left is still known as ours."""
     with suppress(OSError):
+        for parent, *_ in os.walk(folder):
+            os.chmod(parent, 0o700)  # a lesson may have protected what it wrote
         for entry in list(os.scandir(folder)):
             if entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path, ignore_errors=True)
             elif entry.name != MARKER:
                 os.unlink(entry.path)
-    if lock >= 0:
-        os.close(lock)  # Windows removes no open file
     with suppress(OSError):
-        (folder / MARKER).unlink(missing_ok=True)
+        if os.listdir(folder) == [MARKER]:
+            (folder / MARKER).unlink()
+    os.close(lock)
+    with suppress(OSError):
+        if os.listdir(folder) == [MARKER]:
+            (folder / MARKER).unlink()  # Windows removes no open file
         folder.rmdir()
 
 
 # ------------------------------------------------------------------------------------------------- what is ours
 
 
-def same(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
-    """Whether two paths lead to one file or folder, by links or otherwise; not where one of them leads nowhere."""
+def same(one: str | os.PathLike[str], other: str | os.PathLike[str] | int) -> bool:
+    """Whether two paths, or a path and a descriptor, lead to one file or folder; not where one leads nowhere."""
     try:
         return os.path.samefile(one, other)
     except (OSError, ValueError):

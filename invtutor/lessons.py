@@ -34,6 +34,7 @@ import psutil  # type: ignore[import-untyped]
 
 from invtutor.files import (
     checksum,
+    clear,
     finite,
     is_known,
     is_sealed,
@@ -944,6 +945,7 @@ def copy_lessons(target: str | Path) -> list[str]:
                 continue
             after[path.name] = [checksum(content)]
         target.mkdir(parents=True, exist_ok=True)
+        clear(target)
         if before is None:
             kept.insert(0, MANIFEST)
         elif news:  # told first, so that a kill leaves no copy that nobody knows

@@ -21,7 +21,7 @@ from typing import Any
 from platformdirs import user_cache_path
 from tqdm import tqdm
 
-from invtutor.files import write_atomically
+from invtutor.files import clear, write_atomically
 
 __all__ = ["FILES", "DigitsError", "announce", "cache_folder", "data_folder", "ensure", "load", "look"]
 
@@ -67,6 +67,7 @@ def load() -> tuple[Contents, str]:
     something else lies under its name, which may be the user's own, into the cache. Raises `DigitsError`.
     """
     raw, contents, elsewhere, faults = _gather()
+    clear(raw)
     fetched: Contents = {}
     if faults:
         wanted, own = f"{_listed(faults)} in {raw}", cache_folder() / "MNIST" / "raw"

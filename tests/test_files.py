@@ -195,6 +195,8 @@ def test_only_what_is_proved_to_be_ours_goes(tmp_path: Path) -> None:
     shutil.copytree(left, outside / left.name, symlinks=True)
     (parent / ".invtutor-linked").symlink_to(outside / left.name)
     (parent / ".invtutor-empty").mkdir()
+    (parent / ".invtutor-0123456789abcdef").mkdir()
+    (outside / files._name(parent, "01234567")).mkdir()  # in another parent the name says nothing
     (parent / ".invtutor-file").write_text("mine")
     forged = parent / ".invtutor-forged"
     forged.mkdir()
@@ -209,6 +211,32 @@ def test_only_what_is_proved_to_be_ours_goes(tmp_path: Path) -> None:
         with own_folder(parent):
             pass
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("step", range(9))
+def test_killed_between_any_two_steps(tmp_path: Path, step: int) -> None:
+    """Of making a folder, using it and removing it: the next one leaves nothing."""
+    program = """
+import os, signal, sys
+from invtutor.files import write_atomically
+count = 0
+def kill(event, args):
+    global count
+    if event in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir") and sys.argv[1] in str(args[0]):
+        if count == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        count += 1
+sys.addaudithook(kill)
+write_atomically(sys.argv[1] + "/notes", "new")
+print(count)
+"""
+    (tmp_path / "notes").write_text("old")
+    command = [sys.executable, "-c", program, str(tmp_path), str(step)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL or int(done.stdout) <= step
+    assert (tmp_path / "notes").read_text() in ("old", "new")
+    files.clear(tmp_path)
+    assert listed(tmp_path) == ["notes"]
 
 
 def test_a_moved_folder_of_ours_is_left_to_who_moved_it(tmp_path: Path) -> None:

@@ -60,9 +60,11 @@ def stages_panel(trace: Trace) -> Panel:
     style = {"description_width": "initial"}
     controls = {
         "iteration": ipywidgets.IntSlider(1, 1, len(trace.turns), description="Outer iteration", style=style),
-        "stage": ipywidgets.Dropdown(
-            options=STAGES, description="Stage", style=style
-        ),  # a slider has no room for words
+        "stage": ipywidgets.SelectionSlider(
+            options=[(stage[0], stage) for stage in STAGES],  # beside a slider there is no room for more
+            description="Stage",
+            style=style,
+        ),
     }
     return Panel(controls, draw, height=360)
 
