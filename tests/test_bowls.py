@@ -1,5 +1,6 @@
 """The panels of lesson 06 and their drawings: a value is set, and the picture's bytes and the text must follow."""
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -58,6 +59,51 @@ def test_the_bowls_panel_says_where_each_rule_ends() -> None:
     assert "arithmetic mean at (1.00, 0.80)" in panel.text and "AND-mask at (1.00, 0.40)" in panel.text
     panel.set(angle=30.0)
     assert "arithmetic mean at (1.00" not in panel.text and "geometric mean at (1.00, 0.40)" in panel.text
+
+
+def ends(curvature: float, angle: float) -> dict[str, np.ndarray]:
+    """Where the rules end, worked out anew."""
+    turn = np.exp(1j * np.radians(angle))
+    rotation = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
+    hessians = np.diag([0.3, curvature]), rotation @ np.diag([0.3, 1.0]) @ rotation.T
+    rules = {
+        "arithmetic mean": lambda a, b: (a + b) / 2,
+        "AND-mask": lambda a, b: np.where(a * b > 0, (a + b) / 2, 0.0),
+        "geometric mean": lambda a, b: np.where(a * b > 0, np.sign(a) * np.sqrt(np.abs(a * b)), 0.0),
+    }
+    found = {}
+    for name, rule in rules.items():
+        theta = np.array([-1.0, 0.4])
+        for _ in range(250):
+            theta = theta - 0.08 * rule(hessians[0] @ (theta - [1, 1]), hessians[1] @ (theta - [1, -1]))
+        losses = [(theta - [1, end]) @ h @ (theta - [1, end]) / 2 for h, end in zip(hessians, (1, -1), strict=True)]
+        found[name] = np.array([*theta, *losses])
+    return found
+
+
+@pytest.mark.parametrize("curvature", [1.0, 8.0, 15.0])
+@pytest.mark.parametrize("angle", [-45.0, -25.0, -5.0, 0.0, 25.0, 45.0])
+def test_the_text_is_true_wherever_the_sliders_stand(curvature: float, angle: float) -> None:
+    panel = bowls_panel(curvature=curvature, angle=angle)
+    assert f"Curvature {curvature:g}, angle {angle:g}°" in panel.text
+    number = r"(-?\d+\.\d+)"
+    for name, end in ends(curvature, angle).items():
+        said = re.search(rf"{name} at \({number}, {number}\), losses A {number}, B {number}", panel.text)
+        assert said and [float(n) for n in said.groups()] == pytest.approx(end, abs=0.0051)
+    there = np.radians(np.arange(0, 180, 0.05))
+    moves = torch.tensor(np.stack([np.cos(there), np.sin(there)], 1)) + torch.tensor([1.0, 0.0])
+    costs = [bowl.loss(moves - torch.tensor([1.0, 0.0]) + bowl.center) for bowl in two_bowls(curvature, angle)]
+    rate = max((costs[0] / costs[1]).max(), (costs[1] / costs[0]).max()).item()
+    assert f"could cost the other {rate:.1f} ε" in panel.text
+
+
+def test_bowls_turn_both_ways_and_one_way_the_and_stops_early() -> None:
+    panel = bowls_panel(curvature=8.0, angle=-25.0)
+    for words in ("arithmetic mean at (0.32", "AND-mask at (0.12, 0.40)", "geometric mean at (0.12, 0.40)"):
+        assert words in panel.text
+    panel.set(angle=25.0)
+    for words in ("arithmetic mean at (1.67", "AND-mask at (1.00, 0.40)", "geometric mean at (1.00, 0.40)"):
+        assert words in panel.text
 
 
 @pytest.mark.parametrize("curvature", [1.0, 15.0])

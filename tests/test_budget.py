@@ -1,8 +1,10 @@
 """Lesson 07's panels: set a control, see picture and numbers change."""
 
 import pytest
+import torch
 
 from invtutor.digits import Digits
+from invtutor.figures.weights import two_groups
 from invtutor.recipes import Recipe
 from invtutor.reweighting import Trace, trace
 from invtutor.widgets import budget_panel, stages_panel
@@ -26,13 +28,58 @@ def test_every_stage_has_its_picture(traces: dict[float, Trace]) -> None:
     assert len(seen) == 10
 
 
+def test_the_text_is_true_at_every_stage(traces: dict[float, Trace]) -> None:
+    found = traces[0.6]
+    panel, groups = stages_panel(found), (found.conflicting, ~found.conflicting)
+    for number, turn in enumerate(found.turns):
+        kept = [float((turn.mask[group] > 0).double().mean()) for group in groups]
+        pull = [float(-turn.gradient[group].double().mean()) for group in groups]
+        mean_risk, deviation = turn.metrics["risk"], turn.metrics["penalty"] ** 0.5
+        shown = {STAGES[0]: turn.chances, STAGES[2]: -turn.gradient, STAGES[3]: turn.moved}
+        if number + 1 < len(found.turns):
+            shown[STAGES[4]] = found.turns[number + 1].chances  # the next turn begins with the projection
+        for stage in STAGES:
+            panel.set(iteration=number + 1, stage=stage)
+            assert f"Kept: {kept[0]:.1%} of the conflicting, {kept[1]:.1%} of the aligned" in panel.text
+            assert f"mean risk {mean_risk:.3f}, Φ {deviation**2:.2e}" in panel.text
+            assert f"conflicting {pull[0]:+.1e}, aligned {pull[1]:+.1e}" in panel.text
+            (ax,) = panel.picture().axes
+            assert ax.get_title() == f"iteration {number + 1}, {stage[2:]}"
+            if stage == STAGES[1]:
+                widths = [bar.get_width() for bar in ax.patches]
+                share = turn.shares[found.conflicting].sum() / turn.shares.sum()
+                assert widths == pytest.approx([mean_risk, deviation, float(share)])
+            elif stage in shown:
+                means = [float(shown[stage][group].mean()) for group in groups]
+                assert f"on average {means[0]:.2g} for conflicting samples, {means[1]:.2g} for aligned" in panel.text
+
+
+def test_bars_stand_at_their_values() -> None:
+    values = torch.tensor([0.0, 0.0, 0.3, 1.0, 0.26, 0.34, 1.7])
+    ax = two_groups(values, torch.tensor([True, True, True, True, False, False, False]), xlabel="s", span=(0.0, 1.0))
+    bars = [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bar in ax.patches]
+    conflicting, aligned = bars[:11], bars[11:]
+    for i, (one, other) in enumerate(zip(conflicting, aligned, strict=True)):
+        assert (one[0] + other[0]) / 2 == pytest.approx(i / 10), "the pair is centered on its value"
+    assert [height for _, height in conflicting] == pytest.approx([0.5, 0, 0, 0.25, 0, 0, 0, 0, 0, 0, 0.25])
+    assert [height for _, height in aligned] == pytest.approx([0, 0, 0, 2 / 3, 0, 0, 0, 0, 0, 0, 1 / 3])
+
+
 def test_the_budget_moves_histogram_and_numbers(traces: dict[float, Trace]) -> None:
     panel = budget_panel(traces)
     assert "K = 30%" in panel.text
     before = panel.image.value
     panel.set(budget=0.6)
     assert "K = 60%" in panel.text and panel.image.value != before
-    assert f"{traces[0.6].accuracy(0.9):.1%}" in panel.text and f"{traces[0.6].recall():.1%}" in panel.text
+    for k, found in traces.items():
+        panel.set(budget=k)
+        shares, mask = found.turns[-1].shares, found.turns[-1].mask
+        precision = float(shares[found.conflicting].sum() / shares.sum())
+        recall = float((mask[found.conflicting] > 0).double().mean())
+        ends = found.corners.tolist()  # a straight line lies between them
+        at = [(1 - p) * ends[0] + p * ends[1] for p in (0.1, 0.9)]
+        assert f"K = {k:.0%} of the samples. Accuracy at p = 0.1: {at[0]:.1%}, at p = 0.9: {at[1]:.1%}." in panel.text
+        assert f"{precision:.1%} are conflicting (precision); {recall:.1%} of the conflicting are kept" in panel.text
 
 
 def test_no_runs_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -60,6 +61,26 @@ def test_the_text_says_the_numbers_of_the_stage(start: Start) -> None:
     for _ in range(stepper.last):
         stepper.press("Back")
     assert stepper.text == words[0]
+
+
+def test_what_an_inner_step_changes_can_be_seen_and_is_ringed_where_it_is_judged(start: Start) -> None:
+    model, environments = start
+    stepper = DigitStepper(model, environments, inner_rate=0.1)
+    for stage in range(1, stepper.last):
+        stepper.press("Step")
+        named = {ax.get_ylabel(): ax for ax in stepper.picture().axes}
+        risks, change = named["risk, nats"], named["risk less that of θ, nats"]
+        before, after = (np.asarray(line.get_ydata()) for line in risks.lines if line.get_gid() == "curve")
+        zero, moved = (np.asarray(line.get_ydata()) for line in change.lines if line.get_gid() == "curve")
+        assert np.allclose(zero, 0) and np.allclose(moved, after - before)
+        places = change.transData.transform([(0.1, value) for value in moved])[:, 1]
+        level = change.transData.transform((0.1, 0.0))[1]
+        assert np.abs(places - level).max() > 30, "pixels"
+        rings = [line.get_xydata()[0] for line in change.lines if line.get_gid() == "judged"]
+        i, outer = (stage - 1) // 2, stage % 2 == 0
+        others = [j for j in range(len(environments)) if j != i] if outer else []
+        assert np.allclose(rings, [(environments[j].flip_rate, moved[j]) for j in others] or rings)
+        assert len(rings) == len(others) and not [line for line in risks.lines if line.get_gid() == "judged"]
 
 
 def test_accuracy_is_that_of_the_same_digits_recolored(start: Start) -> None:

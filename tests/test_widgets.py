@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from statistics import stdev
 from typing import Any, cast
 
 import ipywidgets
@@ -67,7 +68,7 @@ def test_picture_and_text_follow_the_value_and_come_back(make: Any, name: str, v
 
 def test_the_flip_rate_panel_counts_conflicts_and_accuracies() -> None:
     panel = flip_panel()
-    for rate in (0.0, 0.3, 1.0):
+    for rate in (round(i * 0.05, 2) for i in range(21)):
         panel.set(flip_rate=rate)
         head = canvas().head(16).paint(rate)
         conflicts = int((head.colors != head.labels).sum())
@@ -85,6 +86,17 @@ def test_the_penalty_panel_says_all_numbers_of_the_weight() -> None:
     assert [label for label, _ in panel.controls["weight"].options] == ["0", "1", "100", "10,000"]
     panel.set(weight=0.0)
     assert "λ = 0" in panel.text and "test p=0.9 1.0" in panel.text
+
+
+def test_the_penalty_panel_s_numbers_are_those_of_every_weight() -> None:
+    panel = penalty_panel(runs())
+    for weight in WEIGHTS:
+        panel.set(weight=weight)
+        for p in (0.1, 0.2, 0.9):
+            seeds = [0.9 - p / (1 + weight) + 0.02 * seed for seed in range(2)]
+            assert f"test p={p} {50 * sum(seeds):.1f} ± {100 * stdev(seeds):.1f} %" in panel.text
+        assert f"penalty {1e-2 / (1 + weight):.3g} ± 0" in panel.text
+        assert panel.picture().axes[2].get_title(loc="right") == f"λ = {weight:,.0f}"
 
 
 def test_a_weight_without_a_penalty_leaves_a_gap() -> None:

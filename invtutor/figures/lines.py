@@ -163,9 +163,10 @@ def environment_risks(
     flip_rates: Sequence[float],
     *,
     judged: Mapping[str, Sequence[int]],
+    ylabel: str = "risk, nats",
     ax: Axes | None = None,
 ) -> Axes:
-    """Risks in nats of some parameters, a line each over the training environments.
+    """Risks in nats (or differences of some) of some parameters, a line each over the training environments.
 
     risks: for each label one risk per flip rate. judged: the numbers of a label's environments that get a ring.
     Raises ValueError for a line with more or fewer points than there are flip rates.
@@ -175,10 +176,12 @@ def environment_risks(
     for style, marker, (label, values) in zip(styles(len(risks)), cycle(MARKERS), risks.items(), strict=False):
         ax.plot(flip_rates, values, label=label, gid="curve", marker=marker, markersize=5, **style)
         for i in judged.get(label, ()):
-            ring = {"marker": "o", "markersize": 15, "markerfacecolor": "none", "markeredgecolor": style["color"]}
+            ring = {"marker": "o", "markersize": 13, "markerfacecolor": "none", "markeredgecolor": style["color"]}
             ax.plot([flip_rates[i]], [values[i]], gid="judged", **ring)
     ax.set_xticks(flip_rates)
-    ax.set(xlabel="flip rate pₑ of the environment", ylabel="risk, nats")
+    ax.margins(0.15)  # a ring is wide
+    ax.ticklabel_format(axis="y", style="plain", useOffset=False)
+    ax.set(xlabel="flip rate pₑ of the environment", ylabel=ylabel)
     _label_lines(ax)
     return ax
 

@@ -16,19 +16,19 @@ def two_groups(
 ) -> Axes:
     """How values (n,) are spread over the aligned and over the conflicting samples, each group as shares of its own.
 
-    conflicting: (n,) bool. span: the ends of the axis; values beyond count in the outermost of 12 bins; None fits.
+    conflicting: (n,) bool. span: first and last of 11 places, at which the bars stand and to which values are rounded;
+    values beyond count at the ends; None fits.
     """
     ax = tidy(ax)
     low, high = span or (values.min().item(), values.max().item())
-    edges = np.linspace(low, high if high > low else low + 1, 13)
+    places, step = np.linspace(low, high if high > low else low + 1, 11, retstep=True)
     for group, color, hatch, name, shift in (
-        (conflicting, COLORS[1], "//", "conflicting", 0.0),
-        (~conflicting, COLORS[0], "", "aligned", 0.45),
+        (conflicting, COLORS[1], "//", "conflicting", -0.22),
+        (~conflicting, COLORS[0], "", "aligned", 0.22),
     ):
-        found = np.histogram(values[group].numpy().clip(edges[0], edges[-1]), edges)[0] / max(1, int(group.sum()))
-        step = edges[1] - edges[0]
-        place = edges[:-1] + shift * step + 0.05 * step
-        ax.bar(place, found, 0.42 * step, align="edge", color=color, hatch=hatch, edgecolor="white", label=name)
+        nearest = np.rint((values[group].double().numpy() - low) / step).clip(0, 10).astype(int)
+        found = np.bincount(nearest, minlength=11) / max(1, int(group.sum()))
+        ax.bar(places + shift * step, found, 0.42 * step, color=color, hatch=hatch, edgecolor="white", label=name)
     ax.set(xlabel=xlabel, ylabel="share of the group", ylim=(0, 1.05))
     ax.legend(frameon=False, fontsize=SMALL)
     return ax

@@ -60,11 +60,9 @@ def stages_panel(trace: Trace) -> Panel:
     style = {"description_width": "initial"}
     controls = {
         "iteration": ipywidgets.IntSlider(1, 1, len(trace.turns), description="Outer iteration", style=style),
-        "stage": ipywidgets.SelectionSlider(
-            options=[(stage[0], stage) for stage in STAGES],  # beside a slider there is no room for more
-            description="Stage",
-            style=style,
-        ),
+        "stage": ipywidgets.Dropdown(
+            options=STAGES, description="Stage", style=style
+        ),  # a slider has no room for words
     }
     return Panel(controls, draw, height=360)
 

@@ -20,8 +20,9 @@ __all__ = ["DigitStepper"]
 
 
 class DigitStepper(Walk[dict[str, Tensor]]):
-    """Walks meta-IRM's update on a network: the risks of θ and of θ′ in every environment, a ring where θ′ is judged;
-    beside them θ's accuracy over the flip rate, on the same digits recolored. Its stages, buttons and sliders: `Walk`.
+    """Walks meta-IRM's update on a network: the risks of θ and of θ′ in every environment; below, on a scale of its
+    own, by how much θ′ differs, with a ring where it is judged; beside them θ's accuracy over the flip rate, on the
+    same digits recolored. Its stages, buttons and sliders: `Walk`.
 
     model: where θ starts; it is not changed. environments: at least two, with colors and no patches, at their flip
     rates; a thousand samples each are drawn at once. learning_rate: of the outer step, plain gradient descent. The
@@ -90,7 +91,7 @@ class DigitStepper(Walk[dict[str, Tensor]]):
 
     def _picture(self, figure: Figure, inner_rate: float, penalty_weight: float) -> str:
         figure.clear()
-        left, right = figure.subplots(1, 2, width_ratios=(2, 3))
+        axes = figure.subplot_mosaic([["risks", "right"], ["change", "right"]], width_ratios=(2, 3))
         theta = self.path[-1]
         risks = self._risks(theta)
         every = range(len(self._rates))
@@ -118,9 +119,13 @@ class DigitStepper(Walk[dict[str, Tensor]]):
                     f"{listed((adapted[i][j] for j in others), '.4f')}, where θ has "
                     f"{listed((risks[j] for j in others), '.4f')}."
                 )
-        figures.environment_risks(lines, self._rates, judged=judged, ax=left)
+        figures.environment_risks(lines, self._rates, judged={}, ax=axes["risks"])
+        change = {name: [value - at for value, at in zip(values, risks, strict=True)] for name, values in lines.items()}
+        figures.environment_risks(
+            change, self._rates, judged=judged, ylabel="risk less that of θ, nats", ax=axes["change"]
+        )
         ends = {"θ": self._corners(theta).tolist(), "start": self._before.tolist()}
-        figures.accuracy_curves(ends, [0, 1], train_rates=self._rates, ax=right)
+        figures.accuracy_curves(ends, [0, 1], train_rates=self._rates, ax=axes["right"])
         return (
             f"<b>Update {len(self.path)}, stage {self.stage} of {self.last}.</b> {words}<br>"
             f"Outer losses: mean {losses.mean():.4f}, σ = {sigma:.4f}, mean + {penalty_weight:g}·σ = "

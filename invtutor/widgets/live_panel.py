@@ -632,7 +632,12 @@ def _controls(recipe: Recipe) -> dict[str, Any]:
 
     noise = recipe.label_noise
     return {
-        "preset": ipywidgets.Dropdown(options=[OWN, *PRESETS], description="Preset", **_wide()),
+        "preset": ipywidgets.Dropdown(
+            options=[OWN, *PRESETS],
+            description="Preset",
+            style={"description_width": "122px"},
+            layout={"width": "98%", "max_width": "440px"},  # its names are long
+        ),
         "method": ipywidgets.Dropdown(
             options=[(method.label, name) for name, method in ALGORITHMS.items()],
             value=recipe.algorithm,
@@ -663,12 +668,13 @@ def _arrange(panel: Live) -> Any:
         return ipywidgets.GridBox([panel.controls[name] for name in names], layout=layout)
 
     rates = [name for name in panel.controls if name.startswith("flip_rate_")]
-    fresh = ["preset", "method", *rates, "label_noise", "seed"]
-    steering = [name for name in panel.controls if name not in fresh]
+    fresh = ["method", *rates, "label_noise", "seed"]
+    steering = [name for name in panel.controls if name not in (*fresh, "preset")]
     buttons = ipywidgets.HBox(list(panel.buttons.values()), layout={"flex_flow": "row wrap"})
     return ipywidgets.VBox(
         [
             ipywidgets.HTML("<b>A fresh run</b> starts when one of these is changed:"),
+            panel.controls["preset"],
             grid(fresh),
             ipywidgets.HTML("<b>The running training</b> follows these:"),
             grid(steering),
