@@ -172,7 +172,7 @@ def switch(recipe: Recipe, method: str) -> Recipe:
     """The recipe with another method, and what the quick profile gives to that: hyper-parameters, learning rate, L2
     weight, annealing, batches, steps. World and network stay."""
     own = Recipe.profile("quick", method)
-    names = ("hyper", "learning_rate", "l2", "anneal", "ramp", "batch_size", "steps")
+    names = ("hyper", "learning_rate", "l2", "early_weight", "anneal", "ramp", "batch_size", "steps")
     return recipe.but(algorithm=own.algorithm, **{name: getattr(own, name) for name in names})
 
 
@@ -215,7 +215,8 @@ class Session:
 
     def steer(self, name: str, value: float) -> None:
         """Turn a knob. It acts from the next step on, through the recipe's schedules: while annealing lasts, a penalty
-        weight acts as 1 at most. Before the first step this is another recipe; later it is kept in `changes`.
+        weight acts as `early_weight` at most. Before the first step this is another recipe; later it is kept in
+        `changes`.
 
         Raises ValueError for a name that is no knob of the method, and for a value that its recipe refuses.
         """

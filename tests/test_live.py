@@ -644,7 +644,7 @@ def test_no_pyplot(digits: Digits) -> None:
 
 def test_a_preset_chosen_while_it_plays_plays_to_its_own_end(digits: Digits) -> None:
     async def work() -> None:
-        made = panel(digits, "erm", samples=60, width=4)
+        made = panel(digits, "erm", samples=60, width=4, steps=10_000)
         made.press("play")
         await until(lambda: made.session.taken > 2)
         made.set(preset="IRMv1 leaves the color", speed=100)

@@ -58,7 +58,7 @@ class Walk:
     def __init__(self, digits: Digits, seed: int):
         self.random, self.digits, self.done = random.Random(seed), digits, list[str]()
         recipe = Recipe.profile(
-            "smoke", "irmv1", source="mnist", device="cpu", batch_size=20, steps=12, anneal=4, **LEAST
+            "smoke", "irmv1", source="mnist", device="cpu", batch_size=20, steps=12, anneal=4, early_weight=2.0, **LEAST
         )
         self.panel = Live(recipe, digits=digits)
 
@@ -242,12 +242,15 @@ class Walk:
         acts = re.search(r"acts as ([\d.e+]+) (.+?)\)", text)
         weight = knobs(recipe).get("penalty_weight", 0.0)
         full = recipe.anneal + recipe.ramp
-        if weight > 1 and step < recipe.anneal:
+        early = recipe.early_weight
+        if weight > early and step < recipe.anneal:
             rise = f", then rises until step {full}" if recipe.ramp else ""
-            assert acts and acts.groups() == ("1", f"until step {recipe.anneal}{rise}"), text
-        elif weight > 1 and step < full:
+            assert acts and acts.groups() == (f"{early:g}", f"until step {recipe.anneal}{rise}"), text
+        elif weight > early and step < full:
             assert acts and acts[2] == f"and rises until step {full}", text
-            assert float(acts[1]) == pytest.approx(1 + (weight - 1) * (step - recipe.anneal) / recipe.ramp, rel=1e-3)
+            assert float(acts[1]) == pytest.approx(
+                early + (weight - early) * (step - recipe.anneal) / recipe.ramp, rel=1e-3
+            )
         else:
             assert not acts, text
 
@@ -293,9 +296,10 @@ class Walk:
                 change = changes.pop(0)
                 recipe = recipe.but(**{change.name: change.value})
             value = knobs(recipe)[name]
-            if name == "penalty_weight" and value > 1:
+            early = recipe.early_weight
+            if name == "penalty_weight" and value > early:
                 share = (step - recipe.anneal) / recipe.ramp if recipe.ramp else 1.0
-                value = 1.0 if step < recipe.anneal else 1.0 + (value - 1.0) * min(1.0, share)
+                value = early if step < recipe.anneal else early + (value - early) * min(1.0, share)
             acted.append(value)
         return acted
 

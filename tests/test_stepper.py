@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import signal
 import threading
 
 import pytest
@@ -150,6 +151,44 @@ def test_play_ends_by_itself_and_step_or_a_new_panel_stops_it() -> None:
         assert not stepper.playing
         await asyncio.sleep(0.05)
         assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(scene())
+
+
+def test_an_interrupt_pauses_what_plays_and_says_so() -> None:
+    async def scene() -> None:
+        stepper = Stepper(**FAR, pause=0.001, updates=10**6)
+        stepper.press("Play")
+        while len(stepper.path) < 3:
+            await asyncio.sleep(0.001)
+        signal.raise_signal(signal.SIGINT)
+        while stepper.playing:
+            await asyncio.sleep(0.001)
+        count = len(stepper.path)
+        assert stepper.text.startswith(f"Interrupted. Update {count}, stage {stepper.last} of {stepper.last}.")
+        assert stepper.buttons["Play"].description == "Play"
+        await asyncio.sleep(0.02)
+        assert len(stepper.path) == count and len(asyncio.all_tasks()) == 1
+        stepper.press("Step")
+        assert stepper.text.startswith("Update")
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a kernel does between two cells
+    try:
+        asyncio.run(scene())
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_step_that_fails_ends_play(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        stepper = Stepper(**FAR, pause=0.0)
+        monkeypatch.setattr(stepper, "_move_on", lambda: 1 / 0)
+        stepper.press("Play")
+        while stepper.playing:
+            await asyncio.sleep(0)
+        assert stepper.buttons["Play"].description == "Play"
 
     asyncio.run(scene())
 

@@ -7,7 +7,6 @@ what is wished, and the owner does it.
 
 import asyncio
 import html
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, NamedTuple
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 import ipywidgets
 from IPython import get_ipython
@@ -25,6 +24,7 @@ from invtutor.figures import Figure
 from invtutor.figures.live import RATES, LivePicture
 from invtutor.live import KNOBS, OOD_RATE, PRESETS, Session, Snapshot, hint, knobs, sign, switch
 from invtutor.recipes import ALGORITHMS, Recipe
+from invtutor.widgets.interrupts import listen, players
 from invtutor.widgets.panel import Shown, blank, plain
 
 __all__ = ["Live", "live"]
@@ -69,7 +69,6 @@ LINEAR = ("threshold", "budget")  # all others have a logarithmic axis
 PLACES = (("penalty_weight", "budget"), ("threshold", "inner_rate", "step_size"))  # a method has one of each at most
 
 _shown: WeakValueDictionary[str, "Live"] = WeakValueDictionary()  # by the cell that shows it
-_players: WeakSet["Live"] = WeakSet()
 
 
 def live(recipe: Recipe, *, digits: Digits | None = None, key: str | None = None) -> "Live":
@@ -207,6 +206,10 @@ class Live(Shown):
     def _clicked(self, name: str, button: Any = None) -> None:
         self._post(BUTTONS[name].action.__get__(self))
 
+    def interrupted(self) -> None:
+        """`interrupts.Player`"""
+        self._posts.put(self._interrupt)
+
     def _post(self, action: Callable[[], None]) -> None:
         self._posts.put(action)
         if threading.get_ident() == self._owner:
@@ -329,11 +332,11 @@ class Live(Shown):
         self.playing = True
         self._until = session.recipe.steps * (1 + session.taken // session.recipe.steps)
         self._task = self._loop.create_task(self._train())
-        _players.add(self)
+        players.add(self)
 
     def _pause(self) -> None:
         self.playing = False
-        _players.discard(self)
+        players.discard(self)
         task, self._task = self._task, None
         if task is not None and task is not asyncio.current_task():
             task.cancel()
@@ -355,7 +358,7 @@ class Live(Shown):
     async def _train(self) -> None:
         try:
             while self.playing:
-                _listen()
+                listen()
                 self._drain()
                 if self.playing:
                     self._attempt(self._burst)
@@ -368,7 +371,7 @@ class Live(Shown):
                 self._pause()
                 self._attempt(self._draw)
             self._tell_state()
-            _listen()
+            listen()
 
     def _burst(self) -> None:
         """Steps for a short while, and a picture where one is due."""
@@ -512,21 +515,6 @@ BUTTONS: Mapping[str, _Button] = {
     "reset": _Button("Reset", "Start anew from step 0 with the present settings", Live._reset),
     "command": _Button("Command", "Print the command that takes the very same steps", Live._tell),
 }
-
-
-def _listen() -> None:
-    """Let an interrupt of the kernel pause the panels that play. A kernel ignores it while no cell runs."""
-    if threading.current_thread() is not threading.main_thread():
-        return
-    if _players and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, _pause_all)
-    elif not _players and signal.getsignal(signal.SIGINT) is _pause_all:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _pause_all(*_: object) -> None:
-    for panel in list(_players):
-        panel._posts.put(panel._interrupt)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

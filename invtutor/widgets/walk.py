@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import ipywidgets
 
 from invtutor.figures import Figure
+from invtutor.widgets.interrupts import listen, players
 from invtutor.widgets.panel import Panel
 
 __all__ = ["Walk", "listed"]
@@ -122,7 +123,13 @@ class Walk(Panel, Generic[Theta]):
         """Stop playing, if it does."""
         if self.playing:
             Walk._player = None
+            players.discard(self)
             self.buttons["Play"].description = "Play"
+
+    def interrupted(self) -> None:
+        """`interrupts.Player`"""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._interrupt)
 
     def _pressed(self, name: str) -> None:
         if name == "Play":
@@ -159,6 +166,7 @@ class Walk(Panel, Generic[Theta]):
             if Walk._player is not None:
                 Walk._player.pause()
             Walk._player = self
+            players.add(self)
             self.buttons["Play"].description = "Pause"
             # A button may call from another thread than the loop's.
             self._loop.call_soon_threadsafe(self._begin)
@@ -168,16 +176,27 @@ class Walk(Panel, Generic[Theta]):
 
     async def _play(self) -> None:
         task = asyncio.current_task()
-        while self.playing and self._task is task and (self.stage < self.last or len(self.path) < self._most):
-            with self._lock:
-                if self.stage < self.last:
-                    self._step()
-                else:  # the first update was walked; from here on whole ones
-                    self._move_on()
-                self._refresh()
-            await asyncio.sleep(self._pause)
-        if self._task is task:
+        try:
+            while self.playing and self._task is task and (self.stage < self.last or len(self.path) < self._most):
+                listen()
+                with self._lock:
+                    if self.stage < self.last:
+                        self._step()
+                    else:  # the first update was walked; from here on whole ones
+                        self._move_on()
+                    self._refresh()
+                await asyncio.sleep(self._pause)
+        except KeyboardInterrupt:  # the loop must not end by it
+            self._interrupt()
+        finally:
+            if self._task is task:
+                self.pause()
+            listen()
+
+    def _interrupt(self) -> None:
+        if self.playing:
             self.pause()
+            self.html.value = f"<b>Interrupted.</b> {self.html.value}"
 
     # What a stepper is of
 
