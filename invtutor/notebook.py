@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 
 from invtutor import figures
 from invtutor.digits import Digits, load_digits
-from invtutor.files import finite, write_atomically
+from invtutor.files import finite, is_sealed, sealed, write_atomically
 from invtutor.history import spread
 from invtutor.recipes import PROFILES, Recipe, Run, find_device, run
 
@@ -166,7 +166,8 @@ class Lesson:
         display({"application/vnd.invtutor.result+json": result, "text/plain": text}, raw=True)
         if out_dir := self.parameters.get("out_dir"):
             Path(out_dir).mkdir(parents=True, exist_ok=True)
-            write_atomically(Path(out_dir) / "result.json", json.dumps(result, indent=2, allow_nan=False) + "\n")
+            _require_free(out_dir)
+            write_atomically(Path(out_dir) / "result.json", sealed(json.dumps(result, allow_nan=False)))
 
     def _count(self) -> str:
         verdicts = [claim["verdict"] for claim in self.claims.values()]
@@ -184,6 +185,14 @@ def device_name(device: str) -> str:
     return f"cpu, {count} thread{'s' * (count > 1)}"
 
 
+def _require_free(out_dir: str) -> None:
+    """Raises ValueError where a result would replace a file that no lesson wrote, or that was changed since."""
+    result = Path(out_dir) / "result.json"
+    if os.path.lexists(result) and not is_sealed(result):
+        wish = "a folder whose result.json, if it has one, is a lesson's, and unchanged"
+        raise ValueError(f"Parameter `out_dir` should be {wish}. Found {out_dir!r}.")
+
+
 def begin(name: str, **parameters: Any) -> Lesson:
     """Open a lesson with the values of its parameters cell, load the digits, and print one line that says what is used;
     another where that is not what the text was written for.
@@ -198,6 +207,8 @@ def begin(name: str, **parameters: Any) -> Lesson:
         raise ValueError(f"Parameter `profile` should be one of auto, {', '.join(PROFILES)}. Found {profile!r}.")
     seed = parameters.get("seed", 0)
     device = str(find_device(parameters.get("device", "auto")))
+    if out_dir := parameters.get("out_dir"):
+        _require_free(out_dir)
     digits = load_digits(parameters.get("source", "auto"), quiet=True)
     lesson = Lesson(name, profile, seed, device, digits, dict(parameters))
     lesson.recipe("irmv1", **{k: v for k, v in parameters.items() if k == "penalty_weight"})  # refuses bad values now

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -221,3 +222,75 @@ def test_a_book_replaces_an_older_one(shelf: Path, tmp_path: Path, capsys: pytes
     names = [".book.json", "00_start.html", "book.css", "book.js", "index.html"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     assert capsys.readouterr().out.split() == [str(tmp_path / "index.html")] * 2
+
+
+def test_an_older_book_goes_as_a_whole_and_nothing_else(shelf: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    first, second = (str(shelf / f"{name}.ipynb") for name in ("00_start", "01_panel"))
+    assert main(["book", "--stored", first, second, "--out", str(site)]) == 0
+    assert main(["book", "--stored", second, "--out", str(site)]) == 0
+    assert not (site / "00_start.html").exists() and (site / "01_panel.html").exists(), "no stale page stays"
+    before = {path.name: path.read_bytes() for path in site.iterdir()}
+    for name, content in (("notes.txt", b"mine"), ("01_panel.html", before["01_panel.html"] + b"mine")):
+        (site / name).write_bytes(content)
+        assert main(["book", "--stored", first, "--out", str(site)]) == 2
+        assert (site / name).read_bytes() == content and not (site / "00_start.html").exists()
+        (site / name).unlink()
+    (site / "folder").mkdir()
+    assert main(["book", "--stored", first, "--out", str(site)]) == 2
+    (site / "folder").rmdir()
+    assert main(["book", "--stored", first, "--out", str(site)]) == 0, "a page that somebody removed is no hindrance"
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
+def test_what_is_not_a_book_s_folder_is_refused_before_anything_runs(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lessons, "execute", lambda *_, **__: pytest.fail("it runs"))
+    monkeypatch.chdir(tmp_path)
+    for name in ("d1", "d2", "here", "empty", "other"):
+        (tmp_path / name).mkdir()
+    same = [write_lesson(tmp_path / folder, "same") for folder in ("d1", "d2")]
+    upper, index = write_lesson(tmp_path / "d2", "Same"), write_lesson(tmp_path / "d1", "index")
+    (tmp_path / "other/book.css").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    one = shelf / "00_start.ipynb"
+    calls: list[tuple[list[Path], str, str]] = [
+        (same, "site", "would be one page, same.html"),
+        ([same[0], upper], "site", "would be one page, Same.html"),
+        ([index], "site", "would be one page, index.html"),
+        ([one, one], "site", "would be one page, 00_start.html"),
+        ([one], ".", "is the folder you are in"),
+        ([one], "d1", "has something that is no book"),
+        ([one], "other", "has something that is no book"),
+        ([one], "d1/same.ipynb", "has something that is no book"),
+        ([one], str(lessons.folder()), "is the folder of the lessons themselves"),
+    ]
+    before = sorted(tmp_path.rglob("*"))
+    for notebooks, out, message in calls:
+        assert main(["book", *map(str, notebooks), "--out", out]) == 2
+        said = capsys.readouterr().err
+        assert message in said and said.count("\n") == 1, said
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_stopped_while_it_is_put_in_place(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    site, command = tmp_path / "site", ["book", "--stored", str(shelf / "00_start.ipynb")]
+    if there:
+        assert main([*command, str(shelf / "01_panel.ipynb"), "--out", str(site)]) == 0
+    rename, before = os.rename, sorted(site.rglob("*"))
+
+    def stops(source: Path, target: Path) -> None:
+        if Path(source).name == "site" and Path(target) == site:
+            monkeypatch.setattr(os, "rename", rename)
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", stops)
+    assert main([*command, "--out", str(site)]) == 130
+    assert sorted(site.rglob("*")) == before, "the older book is back"
+    assert main([*command, "--out", str(site)]) == 0
+    assert (site / "00_start.html").exists() and not (site / "01_panel.html").exists()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from invtutor import lessons
+from invtutor.cli import main
 from invtutor.lessons import (
     Lesson,
     LessonError,
@@ -254,6 +256,96 @@ def test_out_that_cannot_be_used(lesson: Lesson, tmp_path: Path) -> None:
         assert (other / "result.json").read_text() == content
 
 
+def mine(folder: Path) -> dict[str, bytes | str]:
+    """All files of a folder with what they hold, and links with where they lead."""
+    return {
+        str(path.relative_to(folder)): os.readlink(path) if path.is_symlink() else path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_symlink() or path.is_file()
+    }
+
+
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lessons, "_run", lambda *_: pytest.fail("it runs"))
+
+
+@pytest.mark.parametrize(
+    "way", ["plain", "link to the folder", "link to the notebook", "hard link", "own copy", "folder"]
+)
+def test_out_that_would_replace_a_notebook_is_refused(
+    way: str, shelf: Path, still: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = write_lesson(tmp_path, "03_irmv1"), tmp_path / "out"
+    if way == "plain":
+        out = tmp_path
+    elif way == "link to the folder":
+        out.symlink_to(tmp_path)
+    else:
+        out.mkdir()
+        target = out / path.name
+        if way == "link to the notebook":
+            target.symlink_to(path)
+        elif way == "hard link":
+            target.hardlink_to(path)
+        elif way == "own copy":
+            write_lesson(out, "03_irmv1", "my answers")
+        else:
+            target.mkdir()
+    before = mine(tmp_path)
+    assert main(["run", str(path), "--out", str(out), "-p", "seed=5"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "; choose another folder." in said
+    assert mine(tmp_path) == before
+
+
+def test_out_that_is_the_folder_of_the_lessons_is_refused(
+    shelf: Path, still: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_lesson(shelf, "00_start")
+    stranger = write_lesson(tmp_path, "mine")
+    (tmp_path / "link").symlink_to(shelf)
+    before = mine(tmp_path)
+    for out in (shelf, tmp_path / "link", tmp_path / "shelf/../shelf"):
+        for command in (["run", "00"], ["run", str(stranger)], ["course"], ["lab"]):
+            assert main([*command, *(["--out"] if command != ["lab"] else []), str(out)]) == 2
+            said = capsys.readouterr().err
+            assert said.count("\n") == 1 and "is the folder of the lessons themselves; choose another" in said
+    assert mine(tmp_path) == before
+
+
+def test_files_in_out_that_are_not_ours_stay(shelf: Path, tmp_path: Path) -> None:
+    """An executed notebook that a student went on with is his; so is a failed one in which he looks for the fault."""
+    out = tmp_path / "out"
+    path = write_lesson(tmp_path, "02_erm", "if seed == 5:\n    1 / 0")
+    lesson = find(path)
+    with pytest.raises(LessonError, match="ZeroDivisionError"):
+        execute(lesson, {"seed": 5}, out=out, quiet=True)
+    failed = out / "02_erm.failed.ipynb"
+    failed.write_text(failed.read_text().replace("1 / 0", "1 / 1"))
+    for name in (".running-x", ".invtutor-x"):
+        (out / name).mkdir()
+        (out / name / "notes").write_text("mine")
+    (out / "notes.ipynb").write_text("mine")
+    before = mine(out)
+    with pytest.raises(LessonError, match=r"ZeroDivisionError.*its notebook is not kept: .*failed.ipynb is not this"):
+        execute(lesson, {"seed": 5}, out=out, quiet=True)
+    assert mine(out) == before
+    execute(lesson, {"seed": 6}, out=out, quiet=True)
+    after = mine(out)
+    assert {name: after[name] for name in before} == before
+    assert after.keys() - before.keys() == {"02_erm.ipynb", "result.json"}
+    for name in ("02_erm.ipynb", "result.json"):
+        text = (out / name).read_text()
+        (out / name).write_text(text.replace("seed", "sead", 1))
+        changed = mine(out)
+        with pytest.raises(ValueError, match="choose another folder"):
+            execute(lesson, {"seed": 7}, out=out, quiet=True)
+        assert mine(out) == changed
+        (out / name).write_text(text)
+    execute(lesson, {"seed": 7}, out=out, quiet=True)
+
+
 def test_failing_lesson_names_the_cell_and_keeps_the_older_result(shelf: Path, tmp_path: Path) -> None:
     breaks = "# divide\nif seed == 5:\n    1 / 0"
     lesson, out = find(write_lesson(shelf, "02_erm", "print('fine')", breaks)), tmp_path / "out"
@@ -368,6 +460,21 @@ def test_course_goes_on_after_a_failure(shelf: Path, tmp_path: Path, capsys: pyt
     assert said[3:] == ["", *table]
 
 
+@pytest.mark.parametrize("last", [True, False])
+def test_course_looks_at_every_folder_before_anything_runs(
+    last: bool, shelf: Path, still: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("00_start", "01_more", "02_erm"):
+        write_lesson(shelf, name)
+    out = tmp_path / "out"
+    (out / "02_erm").mkdir(parents=True)
+    (out / "02_erm" / ("result.json" if last else "02_erm.ipynb")).write_text('{"lesson": "02_erm"}')
+    before = mine(tmp_path)
+    assert main(["course", "--out", str(out)]) == 2
+    assert "02_erm" in capsys.readouterr().err
+    assert mine(tmp_path) == before and files(out) == ["02_erm", f"02_erm/{os.listdir(out / '02_erm')[0]}"]
+
+
 def test_course_refuses_before_anything_runs(shelf: Path, tmp_path: Path) -> None:
     write_lesson(shelf, "00_start")
     write_lesson(shelf, "01_more", parameters="seed: int = 0\nthreshold: float = 0.5")
@@ -438,6 +545,88 @@ def test_copy_never_overwrites_the_students_work(shelf: Path, tmp_path: Path) ->
     mine.write_text(newer["01_more"])
     assert copy_lessons(target) == unknown[:2]
     assert (target / ".invtutor.json").read_text() == "damaged"
+
+
+def test_copy_replaces_only_what_it_wrote(shelf: Path, tmp_path: Path) -> None:
+    names = ("00_start", "01_more", "02_erm", "03_irmv1", "04_vrex")
+    for name in names:
+        write_lesson(shelf, name)
+    target, outside = tmp_path / "course", tmp_path / "outside"
+    outside.mkdir()
+    assert copy_lessons(target) == []
+    contents = {name: (target / f"{name}.ipynb").read_bytes() for name in names}
+    for name in names[:3]:
+        (target / f"{name}.ipynb").unlink()
+    (outside / "same.ipynb").write_bytes(contents["00_start"])
+    (target / "00_start.ipynb").symlink_to(outside / "same.ipynb")
+    (target / "01_more.ipynb").symlink_to(outside / "nowhere.ipynb")
+    (target / "02_erm.ipynb").mkdir()
+    (target / "03_irmv1.ipynb").chmod(0o444)
+    before = mine(tmp_path / "course")
+    for name in names:
+        write_lesson(shelf, name, "print('newer')")
+    kept = [f"{name}.ipynb" for name in names[:4]]
+    for _ in range(2):
+        assert copy_lessons(target) == kept
+        after = mine(target)
+        assert {name: after[name] for name in kept if name in before} == {n: before[n] for n in kept if n in before}
+        assert after["04_vrex.ipynb"] == (shelf / "04_vrex.ipynb").read_bytes()
+        assert mine(outside) == {"same.ipynb": contents["00_start"]}
+
+
+@pytest.mark.parametrize("what", ["folder", "link", "list", "numbers", "binary"])
+def test_copy_leaves_a_manifest_alone_that_is_none(what: str, shelf: Path, tmp_path: Path) -> None:
+    write_lesson(shelf, "00_start")
+    target, outside = tmp_path / "course", tmp_path / "outside"
+    target.mkdir()
+    outside.write_text("{}")
+    manifest = target / ".invtutor.json"
+    if what == "folder":
+        manifest.mkdir()
+    elif what == "link":
+        manifest.symlink_to(outside)
+    else:
+        manifest.write_bytes({"list": b"[]", "numbers": b'{"00_start.ipynb": [1]}', "binary": b"\xff\x00"}[what])
+    before = mine(tmp_path)
+    assert copy_lessons(target) == [".invtutor.json"]
+    after = mine(tmp_path)
+    assert {name: after[name] for name in before} == before and "course/00_start.ipynb" in after
+
+
+def test_copy_that_was_killed_is_brought_up_to_date_by_a_newer_one(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("00_start", "01_more"):
+        write_lesson(shelf, name)
+    target, write = tmp_path / "course", lessons.write_atomically
+    copy_lessons(target)
+    for fails_at in range(4):
+        for name in ("00_start", "01_more"):
+            write_lesson(shelf, name, f"print({fails_at})")
+        calls = iter(range(10))
+
+        def killed(path: Path, text: str | bytes, calls: Iterator[int] = calls, last: int = fails_at) -> None:
+            if next(calls) == last:
+                raise KeyboardInterrupt
+            write(path, text)
+
+        monkeypatch.setattr(lessons, "write_atomically", killed)
+        with pytest.raises(KeyboardInterrupt):
+            copy_lessons(target)
+        monkeypatch.setattr(lessons, "write_atomically", write)
+        for name in ("00_start", "01_more"):
+            write_lesson(shelf, name, f"print({fails_at}, 'and newer')")
+        assert copy_lessons(target) == []
+        assert all((target / path.name).read_bytes() == path.read_bytes() for path in shelf.glob("*.ipynb"))
+
+
+def test_copy_needs_no_right_to_write_where_nothing_is_to_be_written(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_lesson(shelf, "00_start")
+    copy_lessons(tmp_path / "course")
+    monkeypatch.setattr(lessons, "write_atomically", lambda *_: pytest.fail("it writes"))
+    assert copy_lessons(tmp_path / "course") == []
 
 
 def test_copy_to_where_nothing_can_be_written(shelf: Path, tmp_path: Path) -> None:

@@ -71,10 +71,10 @@ def build(
 
 def _refusal(out: Path, every: Sequence[Lesson]) -> str:
     """What forbids to write a book of these lessons to `out`; empty where nothing does."""
-    if same(out, lessons.folder()) or Path.cwd().is_relative_to(out):
-        return (
-            f"{out} is the folder {'of the lessons' if same(out, lessons.folder()) else 'you are in'}; choose another."
-        )
+    if same(out, lessons.folder()):
+        return f"{out} is the folder of the lessons themselves; choose another folder."
+    if Path.cwd().is_relative_to(out):  # which would be replaced under the feet of the shell
+        return f"{out} is the folder you are in; call from outside, or choose another folder."
     if stranger := foreign(out, MANIFEST):
         return f"{out} has something that is no book, or was changed since: {stranger}; choose another folder."
     paths: dict[str, Path] = {"index": Path("the book's own first page")}
