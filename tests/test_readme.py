@@ -8,6 +8,7 @@ import pytest
 from invtutor import sweeps
 from invtutor.history import spread
 from invtutor.published import published
+from invtutor.recipes import Recipe
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 RESULTS = list(sweeps.Results(sweeps.MEASURED))
@@ -50,3 +51,14 @@ def test_how_far_meta_irm_is_from_its_published_number() -> None:
     known = published("colored_mnist", "meta-IRM", "test p=0.9")[0].mean
     assert known is not None and "meta-IRM misses its published number by three points" in README
     assert known - spread(list(ROWS["meta-IRM"].values())).mean == pytest.approx(0.03, abs=0.005)
+
+
+@pytest.mark.parametrize(("label", "method"), [("IRMv1", "irmv1"), ("V-REx", "vrex")])
+def test_how_the_quick_profile_was_chosen(label: str, method: str) -> None:
+    recipe = Recipe.profile("quick", method)
+    decay, l2, anneal, steps, _ = line(label)
+    assert {"none": "constant", "cosine after annealing": "cosine"}[decay] == recipe.decay
+    assert (float(l2), int(anneal), int(steps)) == (recipe.l2, recipe.anneal, recipe.steps)
+    assert f"{recipe.width} and minibatches of {recipe.batch_size:,} samples per environment" in " ".join(
+        README.split()
+    )
