@@ -142,6 +142,20 @@ def test_train_gives_one_run_per_seed() -> None:
     assert len(lesson.train(lesson.recipe("erm", steps=2), seeds=1)) == 1
 
 
+def test_a_result_replaces_only_a_lesson_s(tmp_path: Path, shown: list[Any]) -> None:
+    result = tmp_path / "result.json"
+    for _ in range(2):
+        notebook.begin("x", profile="smoke", out_dir=str(tmp_path)).finish("half")
+    lesson = notebook.begin("x", profile="smoke", out_dir=str(tmp_path))
+    for text in ("mine", '{"lesson": "x"}', result.read_text().replace("half", "mine")):
+        result.write_text(text)
+        with pytest.raises(ValueError, match=r"Parameter `out_dir` should be a folder whose result\.json"):
+            notebook.begin("x", profile="smoke", out_dir=str(tmp_path))
+        with pytest.raises(ValueError, match="Parameter `out_dir`"):
+            lesson.finish("half")
+        assert result.read_text() == text
+
+
 def test_finish_writes_the_result(tmp_path: Path, shown: list[Any]) -> None:
     lesson = notebook.begin("x", profile="smoke", seed=5, out_dir=str(tmp_path / "new"))
     lesson.claim("shown", 0.5, 0.0, 1.0)
@@ -154,7 +168,7 @@ def test_finish_writes_the_result(tmp_path: Path, shown: list[Any]) -> None:
     assert result["seconds"] >= 0
     assert result["peak_memory_mb"] > 50
     assert result["versions"].keys() == {"invtutor", "torch", "python"}
-    assert shown[-1]["application/vnd.invtutor.result+json"] == result
+    assert result.pop("seal") and shown[-1]["application/vnd.invtutor.result+json"] == result
 
 
 def test_a_lesson_without_a_folder_writes_nothing(
