@@ -97,6 +97,16 @@ def test_the_text_is_true_wherever_the_sliders_stand(curvature: float, angle: fl
     assert f"could cost the other {rate:.1f} ε" in panel.text
 
 
+def test_what_a_slider_has_not_is_refused() -> None:
+    panel = bowls_panel()
+    for wrong in ({"angle": 90.0}, {"curvature": "steep"}, {"angle": float("nan")}, {"curvature": 2.0, "angle": True}):
+        with pytest.raises(ValueError, match=r"Parameter `\w+` should be in \[.+\]\. Found"):
+            panel.set(**wrong)
+    with pytest.raises(ValueError, match=r"Parameter `threshold` should be one of 0\.0, 0\.5, 1\.0\. Found 0\.7"):
+        threshold_panel(outcomes(), 16).set(threshold=0.7)
+    assert panel.values == {"curvature": 4.0, "angle": 0.0}
+
+
 def test_bowls_turn_both_ways_and_one_way_the_and_stops_early() -> None:
     panel = bowls_panel(curvature=8.0, angle=-25.0)
     for words in ("arithmetic mean at (0.32", "AND-mask at (0.12, 0.40)", "geometric mean at (0.12, 0.40)"):

@@ -25,7 +25,7 @@ from invtutor.figures.live import RATES, LivePicture
 from invtutor.live import KNOBS, OOD_RATE, PRESETS, Session, Snapshot, hint, knobs, sign, switch
 from invtutor.recipes import ALGORITHMS, Recipe
 from invtutor.widgets.interrupts import listen, players
-from invtutor.widgets.panel import Shown, blank, plain
+from invtutor.widgets.panel import Shown, blank, plain, require_possible
 
 __all__ = ["Live", "live"]
 
@@ -273,13 +273,8 @@ class Live(Shown):
             raise ValueError(f"Parameter `values` should name {wish}. Found {name!r}.")
         if name in LADDERS:
             recipe.but(**{name: value})
-        elif hasattr(control, "options"):
-            known = [option[1] if isinstance(option, tuple) else option for option in control.options]
-            if value not in known:
-                raise ValueError(f"Parameter `{name}` should be one of {', '.join(map(str, known))}. Found {value!r}.")
-        elif not (isinstance(value, int | float) and control.min <= value <= control.max):
-            wish = f"in [{control.min:g}, {control.max:g}]"
-            raise ValueError(f"Parameter `{name}` should be {wish}. Found {value!r}.")
+        else:
+            require_possible(name, control, value)
 
     def _apply(self, name: str, value: Any) -> None:
         if name == "speed":

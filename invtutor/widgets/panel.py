@@ -15,7 +15,7 @@ from invtutor import figures
 from invtutor.figures import Figure
 from invtutor.widgets.frames import MIME, frames
 
-__all__ = ["Panel", "Shown", "blank", "plain"]
+__all__ = ["Panel", "Shown", "blank", "plain", "require_possible"]
 
 
 def blank(width: int, height: int) -> Any:
@@ -28,6 +28,19 @@ def blank(width: int, height: int) -> Any:
 def plain(markup: str) -> str:
     """The words of HTML, without its markup."""
     return html.unescape(re.sub("<[^>]+>", "", markup.replace("<br>", " ")))
+
+
+def require_possible(name: str, control: Any, value: Any) -> None:
+    """Raises ValueError for a value that a control has not: widgets would cut it to their range, or speak of traits."""
+    if hasattr(control, "options"):
+        known = [option[1] if isinstance(option, tuple) else option for option in control.options]
+        if value not in known:
+            raise ValueError(f"Parameter `{name}` should be one of {', '.join(map(str, known))}. Found {value!r}.")
+    elif hasattr(control, "min"):
+        kind = int if isinstance(control.value, int) else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kind) or not control.min <= value <= control.max:
+            wish = f"{'an integer ' * (kind is int)}in [{control.min:g}, {control.max:g}]"
+            raise ValueError(f"Parameter `{name}` should be {wish}. Found {value!r}.")
 
 
 class Shown:
@@ -97,10 +110,12 @@ class Panel(Shown):
         return {name: control.value for name, control in self.controls.items()}
 
     def set(self, **values: Any) -> None:
-        """Set controls from Python and redraw once. Raises ValueError for an unknown name, and what `draw` raises."""
-        for name in values:
+        """Set controls from Python and redraw once. Raises ValueError for an unknown name and for a value that the
+        control cannot have, and what `draw` raises."""
+        for name, value in values.items():
             if name not in self.controls:
                 raise ValueError(f"Parameter `values` should name one of {', '.join(self.controls)}. Found {name!r}.")
+            require_possible(name, self.controls[name], value)
         with self._lock:
             self._held = True
             try:
@@ -127,8 +142,8 @@ class Panel(Shown):
                 return  # a frame that was begun after this change has shown it already
             newest = self._newest  # read before the values: whatever they hold by then is shown
             try:
-                self.html.value = self._draw(self._screen.figure, **self.values)
-                self.image.value = self._screen.png()
+                words = self._draw(self._screen.figure, **self.values)
+                self.image.value, self.html.value = self._screen.png(), words
                 self.error = None
             except Exception as error:
                 self.error = error
