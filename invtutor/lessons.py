@@ -240,7 +240,12 @@ def _notebook(path: Path) -> Any:
     own = {key: value for key, value in metadata.items() if isinstance(value, dict) and key not in _LEFT_OUT}
     own["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     whole = {"nbformat": 4, "nbformat_minor": 5, "metadata": own, "cells": cells}
-    return nbformat.from_dict(nbformat.validator.normalize(whole, strip_invalid_metadata=True)[1])
+    content = nbformat.from_dict(nbformat.validator.normalize(whole, strip_invalid_metadata=True)[1])
+    try:
+        nbformat.validate(content)
+    except nbformat.ValidationError as error:
+        raise ValueError(str(error).partition("\n")[0]) from None
+    return content
 
 
 _LEFT_OUT = ("widgets", "papermill", "language_info")  # what belongs to the session or program that it comes from
@@ -275,7 +280,9 @@ def _cell(number: int, cell: Any) -> dict[str, Any]:
         outputs = [good for output in _list(cell.get("outputs")) if (good := _output(output))]
         return kept | {"execution_count": None, "outputs": outputs}
     if kind in ("markdown", "raw"):
-        return kept | ({"attachments": cell["attachments"]} if isinstance(cell.get("attachments"), dict) else {})
+        attachments = _dictionary(cell.get("attachments"))
+        whole = {name: files for name, files in attachments.items() if files and _dictionary(files)}
+        return kept | ({"attachments": whole} if whole else {})
     raise ValueError(f"its cell {number} is neither code nor text")
 
 
@@ -963,9 +970,10 @@ def copy_lessons(target: str | Path) -> list[str]:
 def binder_link(repo: str, ref: str, lesson: Lesson) -> tuple[str, str]:
     """The address that opens a lesson on mybinder.org, and its badge in Markdown.
 
-    repo: ``OWNER/REPO`` on GitHub. ref: a tag, branch or commit. Raises ValueError for anything else.
+    repo: ``OWNER/REPO`` on GitHub, or an address from which it is cloned. ref: a tag, branch or commit. Raises
+    ValueError for anything else.
     """
-    _check_source(repo, ref)
+    repo = _source(repo, ref)
     path = quote(f"lab/tree/notebooks/{lesson.path.name}", safe="")
     url = f"https://mybinder.org/v2/gh/{repo}/{quote(ref, safe='')}?urlpath={path}"
     return url, f"[![Binder](https://mybinder.org/badge_logo.svg)]({url})"
@@ -974,11 +982,11 @@ def binder_link(repo: str, ref: str, lesson: Lesson) -> tuple[str, str]:
 def nbgitpuller_link(hub: str, repo: str, branch: str, lesson: Lesson) -> str:
     """The address that fetches the course into a student's folder on a JupyterHub with nbgitpuller, and opens a lesson.
 
-    hub: the hub's address, such as ``https://hub.example.org``. repo: ``OWNER/REPO`` on GitHub. branch: a branch, since
+    hub: the hub's address, such as ``https://hub.example.org``. repo: as for `binder_link`. branch: a branch, since
     nbgitpuller merges its news into the student's copy, and cannot do so with a tag. Raises ValueError for anything
     else.
     """
-    _check_source(repo, branch)
+    repo = _source(repo, branch)
     if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._~/-]*)?", hub):
         raise ValueError(f"Parameter `hub` should be a hub's address such as https://hub.example.org. Found {hub!r}.")
     query = {
@@ -989,8 +997,17 @@ def nbgitpuller_link(hub: str, repo: str, branch: str, lesson: Lesson) -> str:
     return f"{hub.rstrip('/')}/hub/user-redirect/git-pull?{urlencode(query, quote_via=quote, safe='')}"
 
 
-def _check_source(repo: str, ref: str) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+", repo):
+def _source(repo: str, ref: str) -> str:
+    """OWNER/REPO, be it given as the address of a page or a clone."""
+    found = re.fullmatch(_REPOSITORY, repo.strip(), re.IGNORECASE)
+    if not found or found["name"].lower() in (".", "..", ".git"):
         raise ValueError(f"Parameter `repo` should be OWNER/REPO on GitHub. Found {repo!r}.")
     if not ref or re.search(r"\s", ref):
         raise ValueError(f"Parameter `ref` should be a tag, a branch or a commit. Found {ref!r}.")
+    return f"{found['owner']}/{found['name']}"
+
+
+_REPOSITORY = (
+    r"((https?|git|ssh|git\+ssh)://([\w.-]+@)?(www\.)?github\.com/|([\w.-]+@)?(www\.)?github\.com[:/])?"
+    r"(?P<owner>[a-z0-9][a-z0-9-]*)/(?P<name>[a-z0-9._-]+?)(\.git)?/?"
+)

@@ -77,13 +77,15 @@ ROOMS = {
     "nbconvert": {"book"},
     "pygments": {"book"},
     "latex2mathml": {"book"},
+    "bleach": {"book"},
+    "zmq": {"lessons"},
     "jupyter_client": {"lessons"},
     "filelock": {"files"},
     "dask": {"sweeps"},
     "distributed": {"sweeps"},
 }
 LAZY = {"torchvision", "papermill", "nbclient", "nbformat", "jupyter_client", "dask", "distributed"}
-LAZY |= {"nbconvert", "pygments", "latex2mathml"}
+LAZY |= {"nbconvert", "pygments", "latex2mathml", "bleach", "zmq"}
 
 
 class Import(NamedTuple):

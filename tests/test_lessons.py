@@ -640,10 +640,34 @@ def test_binder_link(lesson: Lesson) -> None:
     url, badge = binder_link("me/inv.tutor", "v0.1/ab", lesson)
     assert url == "https://mybinder.org/v2/gh/me/inv.tutor/v0.1%2Fab?urlpath=lab%2Ftree%2Fnotebooks%2F03_irmv1.ipynb"
     assert badge == f"[![Binder](https://mybinder.org/badge_logo.svg)]({url})"
-    wrong = [("me", "v1"), ("me/you/they", "v1"), ("https://github.com/me/it", "v1"), ("me/it", ""), ("me/it", "a b")]
+    wrong = [("me", "v1"), ("me/you/they", "v1"), ("https://gitlab.com/me/it", "v1"), ("me/it", ""), ("me/it", "a b")]
+    wrong += [("me/.git", "v1"), ("me/..", "v1"), ("https://github.com/me", "v1"), ("git@example.org:me/it.git", "v1")]
+    wrong += [("https://github.com/me/it/tree/main", "v1"), ("me/it?x", "v1"), ("mé/it", "v1"), ("", "v1")]
     for repo, ref in wrong:
         with pytest.raises(ValueError, match=r"Parameter `re(po|f)` should be"):
             binder_link(repo, ref, lesson)
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "me/it.git",
+        "me/it/",
+        "https://github.com/me/it",
+        "https://github.com/me/it.git",
+        "https://github.com/me/it/",
+        "git@github.com:me/it.git",
+        "ssh://git@github.com/me/it.git",
+        "git://github.com/me/it.git",
+        "github.com/me/it",
+        "http://www.github.com/me/it",
+        "https://token@github.com/me/it.git",
+    ],
+)
+def test_a_pasted_clone_address_is_understood(lesson: Lesson, pasted: str) -> None:
+    assert binder_link(pasted, "v1", lesson) == binder_link("me/it", "v1", lesson)
+    links = [lessons.nbgitpuller_link("https://hub.example.org", repo, "main", lesson) for repo in (pasted, "me/it")]
+    assert links[0] == links[1] and "token" not in links[0]
 
 
 def test_import_needs_no_notebook_packages() -> None:

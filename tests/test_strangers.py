@@ -3,10 +3,12 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import nbformat
 import psutil  # type: ignore[import-untyped]
@@ -15,6 +17,7 @@ import pytest
 from invtutor import lessons
 from invtutor.cli import main
 from invtutor.lessons import LessonError, Limits, execute, find, resolve
+from invtutor.widgets.frames import MIME
 
 BEGIN = """\
 import json, pathlib
@@ -396,3 +399,72 @@ _ = open({str(note)!r}, "w").write(f"{{children[0].pid}} {{children[1].pid}} {{o
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
             assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+# ------------------------------------------------------------------------------------------------- as a page
+
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+def shown(data: Any, kind: str = "display_data", **more: Any) -> dict[str, Any]:
+    return cell("x", outputs=[{"output_type": kind, "data": data, "metadata": {}, **more}])
+
+
+ATTACHED = cell("![a b](attachment:a.png)", "markdown", attachments={"a.png": {"image/png": PNG}})
+UNDESCRIBED = 'alt="picture without description" src='
+ERROR = {"output_type": "error", "ename": "KeyError", "evalue": "<x>"}
+DESCRIBED = {"image/png": {"alt": "A <dot>"}}
+HARMFUL = "<img src=x onerror=alert(1)>a<iframe src='http://x'></iframe><script>alert(1)</script><style>b {}</style>"
+PAGES = {
+    "a picture": (shown({"image/png": PNG + "\n"}), f'<img {UNDESCRIBED}"data:image/png;base64,{PNG}"'),
+    "a described picture": (shown({"image/png": PNG}, metadata=DESCRIBED), 'alt="A &lt;dot&gt;"'),
+    "a photograph": (shown({"image/jpeg": "/9j/"}), f'{UNDESCRIBED}"data:image/jpeg;base64,/9j/"'),
+    "a drawing": (shown({"image/svg+xml": ["<svg ", "onload='x()'/>"]}), f'{UNDESCRIBED}"data:image/svg+xml;base64,'),
+    "no picture": (shown({"image/png": '"><script>alert(1)</script>'}), "base64,"),
+    "HTML": (shown({"text/html": "<table><tr><td onclick='x()'>5"}), "<table><tbody><tr><td>5</td>"),
+    "harmful HTML": (shown({"text/html": HARMFUL}), f'<div class="output"><img {UNDESCRIBED}"x"/>a</div>'),
+    "a link that runs": (shown({"text/html": "<a href=' JaVascript:alert(1)'>b</a>"}), "<a>b</a>"),
+    "LaTeX": (shown({"text/latex": "$$x^2$$"}), "<msup>"),
+    "Markdown": (shown({"text/markdown": "*a*<script>alert(1)</script>"}), "<em>a</em>"),
+    "text": (shown({"text/plain": "\x1b[31m<b>\x1b[0m"}), "&lt;b&gt;"),
+    "what is alive only": (shown({"application/javascript": "alert(1)", "application/x": {}}), "</main>"),
+    "a panel that is none": (shown({MIME: {"frames": [{"at": ["../x"], "png": PNG}]}, "text/plain": "a"}), ">a</pre>"),
+    "an error": (cell("x", outputs=[{**ERROR, "traceback": ["\x1b[1;31mE\x1b[0m: <b>"]}]), "E</span>: &lt;b&gt;</pre>"),
+    "an error alone": (cell("x", outputs=[ERROR]), '<pre class="output error">KeyError: &lt;x&gt;</pre>'),
+    "damaged TeX": (cell(r"$\frac{a$ and $$\begin{x}$$", "markdown"), r"<code>\begin{x}</code>"),
+    "a missing attachment": (cell("![a b](attachment:none)", "markdown"), "<em>(a picture that is missing: a b)</em>"),
+    "a damaged attachment": (cell("![](attachment:a)", "markdown", attachments={"a": 5}), "a picture that is missing"),
+    "an attachment": (ATTACHED, f'<img alt="a b" src="data:image/png;base64,{PNG}"'),
+    "an undescribed attachment": ({**ATTACHED, "source": "![](attachment:a.png)"}, f'<img {UNDESCRIBED}"data:'),
+    "harmful prose": (cell(f"# {HARMFUL}\n\n{HARMFUL}b", "markdown"), f'"><img {UNDESCRIBED}"x"/>a</h1>'),
+    "a raw cell": (cell("<script>alert(1)</script>", "raw"), '<pre class="output">&lt;script&gt;'),
+    "nbformat 3": (None, "Old"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", PAGES)
+def test_a_strangers_notebook_becomes_a_page(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    content, wanted = PAGES[kind]
+    path = write(tmp_path / "a.ipynb", version_3() if content is None else notebook(content))
+    assert main(["book", "--stored", str(path), "--out", str(tmp_path / "site")]) == 0
+    assert capsys.readouterr().err == ""
+    page = (tmp_path / "site" / "a.html").read_text(encoding="utf-8")
+    assert wanted in page, page.split("<main")[1]
+    body = page.split("<body")[1]
+    assert "<script" not in body and "<img src=x" not in body and "onerror=alert(1)>" not in body
+    assert not (tmp_path / "site" / "frames").exists()
+
+
+def test_names_are_escaped_and_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["'\"><img src=x onerror=alert(1)>", "a#b?c%20d", "Übung (1)"]
+    paths = [str(write(tmp_path / f"{name}.ipynb", notebook(cell("x")))) for name in names]
+    assert main(["book", "--stored", *paths, "--out", "site"]) == 0
+    for file in ("index.html", *(f"{name}.html" for name in names)):
+        page = (tmp_path / "site" / file).read_text(encoding="utf-8")
+        assert "onerror" not in page.replace("onerror%3Dalert", "").replace("&gt;&lt;img src=x onerror=", "").replace(
+            "quot;&gt;&lt;img", ""
+        ), page
+        links = re.findall(r'href="([^"#]+\.html)"', page)
+        assert {unquote(link) for link in links} - {"index.html"} == {f"{name}.html" for name in names}
+        assert not any(sign in link for link in links for sign in "?'<> ")

@@ -11,18 +11,21 @@ import html
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from invtutor import lessons
 from invtutor.files import foreign, own_folder, put_in_place, same
-from invtutor.lessons import Lesson
+from invtutor.lessons import Lesson, LessonError
 
 __all__ = ["build"]
 
 HERE = Path(__file__).parent
 STYLE = "book.css"
+UNDESCRIBED = "picture without description"
 SCRIPT = "book.js"
 MANIFEST = ".book.json"  # with the checksums of a book's files, by which it is known as ours
 
@@ -79,8 +82,8 @@ def _refusal(out: Path, every: Sequence[Lesson]) -> str:
         return f"{out} has something that is no book, or was changed since: {stranger}; choose another folder."
     paths: dict[str, Path] = {"index": Path("the book's own first page")}
     for lesson in every:  # as on systems where upper and lower case are one
-        if (other := paths.setdefault(lesson.name.casefold(), lesson.path)) is not lesson.path:
-            return f"{lesson.path} and {other} would be one page, {lesson.name}.html; rename one of them."
+        if (other := paths.setdefault(lesson.path.stem.casefold(), lesson.path)) is not lesson.path:
+            return f"{lesson.path} and {other} would be one page, {lesson.path.stem}.html; rename one of them."
     return ""
 
 
@@ -91,7 +94,7 @@ def _executed(
     with _environment("INVTUTOR_FRAMES", "1"):  # the kernels inherit it
         for lesson in every:
             given = {"profile": profile} if any(p.name == "profile" for p in lesson.parameters) else {}
-            yield lessons.execute(lesson, given, out=folder / lesson.name, limits=limits, quiet=quiet).notebook
+            yield lessons.execute(lesson, given, out=folder / lesson.path.stem, limits=limits, quiet=quiet).notebook
 
 
 @contextlib.contextmanager
@@ -111,28 +114,37 @@ def _environment(name: str, value: str) -> Iterator[None]:
 
 
 def _render(every: Sequence[Lesson], notebooks: Sequence[Path], site: Path, profile: str | None) -> None:
-    import nbformat
     from pygments.formatters import HtmlFormatter
 
     from invtutor.widgets.frames import MIME
 
     exporter = _exporter()
-    pages = [_Page(f"{lesson.name}.html", lesson.title, lesson.minutes) for lesson in every]
-    shared = {"pages": pages, "profile": profile, "frames": MIME}
-    for number, (lesson, path) in enumerate(zip(every, notebooks, strict=True)):
-        notebook = nbformat.read(path, as_version=4)
-        _move_frames(notebook, lesson, site)
+    pages = [_Page(f"{lesson.path.stem}.html", lesson.title, lesson.minutes) for lesson in every]
+    shared = {"pages": pages, "profile": profile, "frames": MIME, "undescribed": UNDESCRIBED}
+
+    def write(file: str, page: str) -> None:
+        (site / file).write_text(page, encoding="utf-8", errors="replace")  # a file's name may hold half a sign
+
+    for number, path in enumerate(notebooks):
+        notebook = lessons.read(path)
+        _move_frames(notebook, number, site)
         beside = {
             "previous": pages[number - 1] if number else None,
             "next": pages[number + 1] if number + 1 < len(pages) else None,
             "sections": re.findall(r"^## +(.+)$", _prose(notebook), re.MULTILINE),
         }
-        body, _ = exporter.from_notebook_node(notebook, {"page": pages[number], **shared, **beside})
-        (site / pages[number].file).write_text(body, encoding="utf-8")
-    contents = exporter.environment.get_template("contents.html.j2").render(resources=shared)
-    (site / "index.html").write_text(contents, encoding="utf-8")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about outputs that can only be shown alive
+            try:
+                body, _ = exporter.from_notebook_node(notebook, {"page": pages[number], **shared, **beside})
+            except (
+                Exception
+            ) as error:  # a converter's, about something that we did not foresee in a stranger's notebook
+                raise LessonError(f"{path.name} cannot become a page: {type(error).__name__}: {error}") from None
+        write(pages[number].file, body)
+    write("index.html", exporter.environment.get_template("contents.html.j2").render(resources=shared))
     colors = HtmlFormatter(style="default").get_style_defs(".highlight")
-    (site / STYLE).write_text((HERE / STYLE).read_text(encoding="utf-8") + colors + "\n", encoding="utf-8")
+    write(STYLE, (HERE / STYLE).read_text(encoding="utf-8") + colors + "\n")
     shutil.copy(HERE / SCRIPT, site)
 
 
@@ -140,16 +152,26 @@ def _prose(notebook: Any) -> str:
     return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
 
 
-def _move_frames(notebook: Any, lesson: Lesson, site: Path) -> None:
-    """Write the frames of the lesson's panels as files; their names stand in the notebook then."""
+def _move_frames(notebook: Any, lesson: int, site: Path) -> None:
+    """Write the frames of a lesson's panels as files; their names stand in the notebook then.
+
+    A panel that is not as ours are leaves only its words.
+    """
     from invtutor.widgets.frames import MIME
 
-    data = (output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", ()))
-    for number, panel in enumerate(found[MIME] for found in data if MIME in found):
-        for frame in panel["frames"]:
-            frame["file"] = f"frames/{lesson.name}-{number}-{'-'.join(map(str, frame['at']))}.png"
-            (site / frame["file"]).parent.mkdir(exist_ok=True)
-            (site / frame["file"]).write_bytes(base64.b64decode(frame.pop("png")))
+    panels = [output["data"] for cell in notebook.cells for output in cell.get("outputs", ()) if "data" in output]
+    for number, data in enumerate(found for found in panels if MIME in found):
+        try:
+            for place, frame in enumerate(data[MIME]["frames"]):
+                frame["at"] = [int(position) for position in frame["at"]]
+                frame["file"] = f"frames/{lesson}-{number}-{place}.png"
+                picture = base64.b64decode(frame.pop("png"))
+                (site / frame["file"]).parent.mkdir(exist_ok=True)
+                (site / frame["file"]).write_bytes(picture)
+            for control in data[MIME]["controls"]:
+                control["label"], control["positions"][control["start"]]
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+            del data[MIME]
 
 
 def _exporter() -> Any:
@@ -158,14 +180,63 @@ def _exporter() -> Any:
 
     from invtutor.widgets.frames import MIME
 
-    kinds = [MIME, "image/png", "text/markdown", "text/plain"]
+    kinds = [MIME, "image/svg+xml", "image/png", "image/jpeg", "text/html", "text/markdown", "text/latex", "text/plain"]
     config = Config({"NbConvertBase": {"display_data_priority": kinds}})
     exporter = HTMLExporter(config=config, template_name=HERE.name, extra_template_basedirs=[str(HERE.parent)])
-    markdown = _markdown()
-    exporter.register_filter("markdown2html", markdown)
+    clean = _cleaner()
+
+    def prose(text: str, attachments: Mapping[str, Any] | None = None) -> str:
+        return str(clean(_markdown(attachments)(text)))
+
+    exporter.register_filter("prose", prose)
+    exporter.register_filter("clean", clean)
     exporter.register_filter("anchor", _anchor)
-    exporter.register_filter("inline", lambda text: re.sub("^<h1[^>]*>|</h1>$", "", markdown(f"# {text}").strip()))
+    exporter.register_filter("inline", lambda text: re.sub("^<h1[^>]*>|</h1>$", "", prose(f"# {text}").strip()))
+    exporter.register_filter("address", lambda file: quote(os.fsencode(file)))
+    exporter.register_filter("base64", lambda text: base64.b64encode(text.encode()).decode())
     return exporter
+
+
+_TAGS = re.findall(
+    r"\w+",
+    """
+    a abbr b blockquote br caption code col colgroup dd del details div dl dt em figcaption figure h1 h2 h3
+    h4 h5 h6 hr i img ins kbd li mark ol p pre q s samp small span strong sub summary sup table tbody td
+    tfoot th thead tr tt u ul var math maction menclose merror mfrac mi mmultiscripts mn mo mover mpadded
+    mphantom mprescripts mroot mrow ms mspace msqrt mstyle msub msubsup msup mtable mtd mtext mtr munder
+    munderover none semantics
+    """,
+)
+_ATTRIBUTES = re.findall(
+    r"\w+",
+    """
+    accent accentunder align alt class colspan columnalign columnlines columnspacing depth dir display
+    displaystyle fence form headers height href id lang linethickness lspace mathcolor mathsize mathvariant
+    maxsize minsize movablelimits notation open rowlines rowspacing rowspan rspace scope scriptlevel
+    separator separators span src start stretchy style symmetric title voffset width xmlns
+    """,
+)
+
+
+def _cleaner() -> Any:
+    """HTML without what could run, look or call home in a reader's browser: a stranger's may hold anything."""
+    from bleach import Cleaner
+    from bleach.css_sanitizer import CSSSanitizer
+
+    def fine(tag: str, name: str, value: str) -> bool:
+        embedded = value.strip().lower().startswith("data:")
+        return name in _ATTRIBUTES and (not embedded or (tag == "img" and value.startswith("data:image/")))
+
+    cleaner = Cleaner(
+        tags=_TAGS,
+        attributes=fine,
+        protocols=["http", "https", "mailto", "data"],
+        css_sanitizer=CSSSanitizer(allowed_css_properties=["text-align"]),
+        strip=True,
+    )
+    words = re.compile(r"<(script|style)\b.*?(</\1\s*>|$)", re.DOTALL | re.IGNORECASE)  # of tags that go, these go, too
+    image = f'<img alt="{UNDESCRIBED}" '
+    return lambda text: re.sub(r"<img (?![^>]*alt=)", image, cleaner.clean(words.sub("", text)))
 
 
 def _anchor(heading: str) -> str:
@@ -173,9 +244,9 @@ def _anchor(heading: str) -> str:
     return re.sub(r"\W+", "-", html.unescape(re.sub("<[^>]+>", "", heading))).strip("-").lower()
 
 
-def _markdown() -> Any:
+def _markdown(attachments: Mapping[str, Any] | None = None) -> Any:
     """Markdown to HTML: formulas as MathML, links to lessons as links to their pages, sections with an anchor."""
-    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+    from nbconvert.filters.markdown_mistune import InvalidNotebook, IPythonRenderer, MarkdownWithMath
 
     class Renderer(IPythonRenderer):
         def inline_math(self, body: str) -> str:
@@ -190,10 +261,19 @@ def _markdown() -> Any:
         def link(self, text: str, url: str, title: str | None = None) -> str:
             return str(super().link(text, re.sub(r"\.ipynb(?=#|$)", ".html", url), title))
 
-    return MarkdownWithMath(renderer=Renderer(escape=False)).render
+        def image(self, text: str, url: str, title: str | None = None) -> str:
+            try:
+                return str(super().image(text or UNDESCRIBED, url, title))
+            except (InvalidNotebook, LookupError, TypeError, AttributeError):  # none of that name, or a damaged one
+                return f"<em>(a picture that is missing: {html.escape(text or url)})</em>"
+
+    return MarkdownWithMath(renderer=Renderer(escape=False, attachments=dict(attachments or {}))).render
 
 
 def _formula(tex: str, display: str = "inline") -> str:
     from latex2mathml.converter import convert
 
-    return str(convert(tex.replace(r"\|", "‖"), display=display))  # which the converter knows, but not after \Big
+    try:
+        return str(convert(tex.replace(r"\|", "‖"), display=display))  # which the converter knows, but not after \Big
+    except Exception:  # the converter raises this and that where the formula is malformed
+        return f"<code>{html.escape(tex)}</code>"
