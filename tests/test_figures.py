@@ -4,6 +4,7 @@ import itertools
 import math
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -305,3 +306,16 @@ def test_curves_in_words_are_true_of_the_numbers() -> None:
         "inverted rises from 10.0 % at p = 0 to 90.0 % at p = 1."
     )
     assert figures.in_words({}, []) == ""
+
+
+def test_labels_stay_above_the_axis_and_apart() -> None:
+    """Five lines that end at the bottom: their names do not reach into the numbers of the axis below."""
+    ax = figures.accuracy_curves({name: [0.9, 0.7, 0.5, 0.3, 0.0] for name in "abcde"}, RATES)
+    heights = sorted(text.xyann[1] for text in ax.texts if text.get_text() in "abcde")
+    assert heights[0] >= 4 and all(b - a >= 12 for a, b in pairwise(heights))
+
+
+def test_a_legend_of_many_curves_names_curves_alone() -> None:
+    ax = figures.accuracy_curves({str(i): [i / 10] * 5 for i in range(6)}, RATES, ceiling=0.75, balanced=0.705)
+    legend = ax.get_legend()
+    assert legend is not None and [text.get_text() for text in legend.get_texts()] == list("012345")

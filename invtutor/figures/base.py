@@ -121,9 +121,10 @@ def note(ax: Axes, words: str, at: tuple[float, float], offset: tuple[float, flo
 
 
 def shifts(ax: Axes, values: Sequence[float]) -> list[float]:
-    """How far, in points, the text at each value must move up so that no two texts overlap.
+    """How far, in points, the text at each value must move up so that no two texts overlap, nor the axis' numbers.
 
-    The nearest places that keep a line's height between them: isotonic regression, by pooling adjacent violators.
+    The nearest places that keep a line's height between them: isotonic regression, by pooling adjacent violators; then
+    those that would reach below the axes are lifted, and with them what lies close above.
     """
     if not values:
         return []
@@ -135,7 +136,8 @@ def shifts(ax: Axes, values: Sequence[float]) -> list[float]:
         blocks.append([pixels[index] - rank * gap])
         while len(blocks) > 1 and fmean(blocks[-2]) > fmean(blocks[-1]):
             blocks[-2:] = [blocks[-2] + blocks[-1]]
-    placed = [fmean(block) for block in blocks for _ in block]
+    floor = ax.transAxes.transform((0, 0))[1] * 72 / DPI + NORMAL / 2
+    placed = [max(fmean(block), floor) for block in blocks for _ in block]
     shifts = [0.0] * len(values)
     for rank, index in enumerate(order):
         shifts[index] = placed[rank] + rank * gap - pixels[index]

@@ -272,15 +272,14 @@ def _set_height(ax: Axes, names: Sequence[str], log: bool) -> None:
 def _ceilings(ax: Axes, levels: Mapping[str, float | None]) -> None:
     """Horizontal lines, with their key in the upper right corner: there no curve passes that trusts the color or that
     lies below them, while at the lines' own height flat curves and the cursor's values do."""
+    known = {name: level for name, level in levels.items() if level is not None}
     lines: list[Artist] = [
-        ax.axhline(100 * level, label=f"{name} {_percent(level)}", linewidth=1.2, zorder=2, **LEVELS[name])
-        for name, level in levels.items()
-        if level is not None
+        ax.axhline(100 * level, linewidth=1.2, zorder=2, **LEVELS[name]) for name, level in known.items()
     ]
     if lines:
         look: dict[str, Any] = {"fontsize": SMALL, "labelcolor": DIM, "labelspacing": 0.25, "borderaxespad": 0.2}
         frame: dict[str, Any] = {"edgecolor": "none", "framealpha": 0.85}
-        names = [str(line.get_label()) for line in lines]
+        names = [f"{name} {_percent(level)}" for name, level in known.items()]
         ax.add_artist(Legend(ax, lines, names, loc="upper right", **look, **frame)).set_zorder(4)  # above the cursor
 
 
