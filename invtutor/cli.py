@@ -2,20 +2,18 @@
 
 import argparse
 import functools
-import importlib
-import importlib.metadata
+import io
 import os
-import platform
 import signal
 import subprocess
 import sys
 import webbrowser
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from invtutor import lessons
-from invtutor.mnist import DigitsError
+from invtutor import doctor, lessons
+from invtutor.words import shown
 
 __all__ = ["main"]
 
@@ -24,22 +22,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 1 for what fails on the way, 2 for a wrong call, 130 after Ctrl-C."""
     if argv is None:  # the real command: told to end, it cleans up as after Ctrl-C
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal, or a pipe, that has no λ
+            stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "replace")
     try:
         arguments = _parser().parse_args(argv)
         return int(arguments.command(arguments))
     except SystemExit as ended:  # argparse, after --help or a wrong call
         return int(ended.code or 0)
-    except (lessons.LessonError, DigitsError) as error:
-        return _complain(error, 1)
     except ValueError as error:
         return _complain(error, 2)
     except BrokenPipeError:  # whoever read our output has enough, as in `invtutor lessons | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except OSError as error:  # a disk that is full, a file that may not be read
-        return _complain(error, 1)
     except KeyboardInterrupt:
         return _complain("stopped", 130)
+    except Exception as error:  # a disk that is full, digits that cannot be had, and what nobody thought of
+        if os.environ.get("INVTUTOR_TRACEBACK"):
+            raise
+        told = isinstance(error, OSError | FloatingPointError) or type(error).__module__.startswith("invtutor")
+        return _complain(error if told else f"{type(error).__name__}: {error}", 1)
 
 
 def _complain(message: object, status: int) -> int:
@@ -59,7 +61,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="invtutor", description="A course on invariant learning, in notebooks you can steer.")
-    parser.add_argument("--version", action="version", version=f"invtutor {_version('invtutor')}")
+    parser.add_argument("--version", action="version", version=f"invtutor {doctor.version('invtutor')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(function: Callable[[argparse.Namespace], int], text: str, example: str) -> argparse.ArgumentParser:
@@ -75,11 +77,14 @@ def _parser() -> argparse.ArgumentParser:
             added.add_argument("-p", dest="given", action="append", default=[], metavar="NAME=VALUE", help=text)
         usual = lessons.USUAL
         text = "stop a lesson after so many seconds (default: %(default)g)"
-        added.add_argument("--timeout", type=float, default=usual.timeout, metavar="S", help=text)
+        number = functools.partial(_above_zero, "timeout")
+        added.add_argument("--timeout", type=number, default=usual.timeout, metavar="S", help=text)
         text = "stop a lesson whose cells show so much (default: %(default)g MB)"
-        added.add_argument("--max-output", type=float, default=usual.max_output, metavar="MB", help=text)
+        number = functools.partial(_above_zero, "max_output")
+        added.add_argument("--max-output", type=number, default=usual.max_output, metavar="MB", help=text)
         text = "stop a lesson that takes so much memory (default: as much as there is)"
-        added.add_argument("--memory", type=float, default=usual.memory, metavar="MB", help=text)
+        number = functools.partial(_above_zero, "memory")
+        added.add_argument("--memory", type=number, default=usual.memory, metavar="MB", help=text)
         added.add_argument("--quiet", action="store_true", help="no progress bar")
 
     lab = command(_lab, "open the lessons in JupyterLab", "my-course --lesson 03")
@@ -115,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     reproduce = command(_reproduce, text, "--tables colored_mnist ablations --seeds 3")
     text = "the budget: smoke, quick or paper, whose full batches want a GPU (default: %(default)s)"
     reproduce.add_argument("--profile", default="quick", metavar="NAME", help=text)
-    text = f"which tables (default: all): {', '.join(_TABLES)}"
+    text = "which tables (default: all)"
     reproduce.add_argument("--tables", nargs="+", default=[], metavar="NAME", help=text)
     text = "seeds a row, 0 to N-1 (default: each table's own number)"
     reproduce.add_argument("--seeds", type=int, metavar="N", help=text)
@@ -142,7 +147,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_TABLES = ("colored_mnist", "insufficient", "two_spurious", "multi_class", "ablations", "selection")  # sweeps.TABLES
+def _above_zero(name: str, text: str) -> float:
+    """The value of an option that limits a run."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"Parameter `{name}` should be above 0 and finite. Found {shown(text)}.")
+    return number
 
 
 def _limits(arguments: argparse.Namespace) -> lessons.Limits:
@@ -155,7 +168,7 @@ def _given(pairs: Sequence[str]) -> dict[str, str]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not (name and equals):
-            raise ValueError(f"Option -p should be NAME=VALUE. Found {pair!r}.")
+            raise ValueError(f"Option -p should be NAME=VALUE. Found {shown(pair)}.")
         if name in given:
             raise ValueError(f"Parameter `{name}` is given twice.")
         given[name] = value
@@ -195,9 +208,10 @@ def _has_browser() -> bool:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    if arguments.lesson.isidentifier() and _is_method(arguments.lesson):  # lessons' names begin with their numbers
+    methods = _methods() if arguments.lesson.isidentifier() else ()  # lessons' names begin with their numbers
+    if arguments.lesson in methods:
         return _run_method(arguments)
-    lesson = lessons.find(arguments.lesson)
+    lesson = lessons.find(arguments.lesson, methods)
     if arguments.steer:
         raise ValueError("Option --steer is for a method, such as `invtutor run irmv1`; a lesson has no knobs.")
     out = arguments.out or Path("results") / lesson.path.stem
@@ -208,10 +222,10 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _is_method(name: str) -> bool:
-    from invtutor.recipes import ALGORITHMS
+def _methods() -> tuple[str, ...]:
+    from invtutor.recipes import METHODS  # with torch, which takes seconds to load
 
-    return name in ALGORITHMS
+    return tuple(METHODS)
 
 
 def _run_method(arguments: argparse.Namespace) -> int:
@@ -220,13 +234,13 @@ def _run_method(arguments: argparse.Namespace) -> int:
     recipe = live.read_recipe(arguments.lesson, _given(arguments.given))
     changes = [live.parse_change(text) for text in arguments.steer]
     out = Path(arguments.out or Path("results") / arguments.lesson)
-    try:
-        session = live.execute(recipe, changes, out)
-    except FloatingPointError as error:
-        raise lessons.LessonError(str(error)) from None
+    session = live.execute(recipe, changes, out)
     accuracies = (f"{k} {100 * v:.1f} %" for k, v in session.history.last.items() if k.startswith(("valid", "test p")))
     shown = ", ".join(words for words in accuracies if " risk " not in words)
-    print(f"{session.algorithm}, step {session.taken}: {shown}\nresult.json in {out}")
+    print(f"{session.algorithm}, step {session.taken}: {shown}")
+    if session.note():
+        print(f"Note: {session.note()}")
+    print(f"result.json in {out}")
     return 0
 
 
@@ -286,71 +300,9 @@ def _refresh(arguments: argparse.Namespace) -> int:
     return 0
 
 
-# ------------------------------------------------------------------------------------------------- doctor
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def _imported(package: str) -> str:
-    importlib.import_module(package)
-    return _version(package)
-
-
-def _devices() -> str:
-    import torch
-
-    cards = [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
-    return ", ".join([f"cpu, {torch.get_num_threads()} threads", *cards])
-
-
-def _memory() -> str:
-    import psutil  # type: ignore[import-untyped]
-
-    memory = psutil.virtual_memory()
-    total, free = memory.total, memory.available
-    limit = Path("/sys/fs/cgroup/memory.max")  # a container's own limit, as on Binder
-    if limit.exists() and (text := limit.read_text().strip()).isdecimal():
-        total = min(total, int(text))
-        free = min(free, total - int(Path("/sys/fs/cgroup/memory.current").read_text()))
-    return f"{total / 2**30:.1f} GiB, {free / 2**30:.1f} GiB available"
-
-
-def _digits() -> str:
-    from invtutor import mnist
-
-    wrong = mnist.look()
-    if wrong:
-        return f"a rendered stand-in, unless MNIST can be downloaded: {wrong}"
-    return f"real MNIST in {mnist.data_folder()}"
-
-
-_PACKAGES = ("jupyterlab", "ipykernel", "ipywidgets", "nbclient", "papermill")
-_ESSENTIAL: Mapping[str, Callable[[], str]] = {
-    "Python": lambda: f"{platform.python_version()} ({sys.executable})",
-    "torch": functools.partial(_imported, "torch"),
-    "device": _devices,
-    "digits": _digits,
-    "lessons": lambda: f"{len(lessons.lessons())} in {lessons.folder()}",
-    **{package: functools.partial(_imported, package) for package in _PACKAGES},
-}
-_OPTIONAL: Mapping[str, Callable[[], str]] = {
-    "torchvision": functools.partial(_imported, "torchvision"),
-    "memory": _memory,
-}
-
-
 def _doctor(arguments: argparse.Namespace) -> int:
-    status = 0
-    for name, check in {**_ESSENTIAL, **_OPTIONAL}.items():
-        try:
-            found = check()
-        except Exception as error:  # a broken installation raises anything, and that is what we are here to report
-            found = f"FAILS: {type(error).__name__}: {' '.join(str(error).split())}"
-            status |= name in _ESSENTIAL
-        print(f"{name:<12} {found}")
-    return status
+    return doctor.report()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -15,9 +16,10 @@ from invtutor.files import clear, own_folder
 from invtutor.mnist import DigitsError
 from invtutor.typefaces import draw_digits
 
-__all__ = ["SOURCES", "Digits", "DigitsError", "load_digits"]
+__all__ = ["SOURCES", "Digits", "DigitsError", "Source", "load_digits"]
 
-SOURCES = ("auto", "mnist", "rendered")
+Source = Literal["auto", "mnist", "rendered"]
+SOURCES = get_args(Source)
 RENDERED_FILE = "rendered-3.npz"  # the number goes up whenever the drawing changes, so that old files are not read
 TRAIN, TEST, SIDE = 60_000, 10_000, 28  # digits in each file; pixels of an image's side
 

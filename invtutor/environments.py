@@ -20,12 +20,12 @@ import torch
 from torch import Tensor
 
 from invtutor.digits import Digits, load_digits
+from invtutor.fields import check, require, within
 
-__all__ = ["Bayes", "Canvas", "Environment", "World", "clean_labels", "colored_mnist", "pool", "split"]
+__all__ = ["Bayes", "Canvas", "Environment", "Setting", "World", "clean_labels", "colored_mnist", "pool", "split"]
 
 POOL, HELD_OUT = 50_000, 10_000  # of the 60,000 training digits: those to train on, and the tail for validation
 PATCH = 3  # side of the square that the optional second spurious feature puts into an upper corner
-CLASSES = (2, 5, 10)
 
 
 Samples = TypeVar("Samples", "Environment", "Canvas")
@@ -310,9 +310,43 @@ class World:
         return Bayes(clue, self.classes, train, noise, self.test_canvas.patch_draws is not None)
 
 
-def _check_rate(name: str, value: float, high: float = 1.0) -> None:
-    if not 0.0 <= value <= high:  # a NaN fails here too
-        raise ValueError(f"Parameter `{name}` should be in [0, {high:g}]. Found {value!r}.")
+def _check_rate(name: str, value: float) -> None:
+    require(name, 0.0 <= value <= 1.0, "in [0, 1]", value)  # a NaN fails here too
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a world of Colored MNIST is drawn by. Raises ValueError for what no world can be.
+
+    flip_rates: one per training environment. label_noise: one number, or one per training environment. classes: as
+    many colors as classes. patch: adds a second spurious feature (two classes only). samples: per training
+    environment; None shares out all 50,000.
+    """
+
+    flip_rates: tuple[float, ...] = within((0.1, 0.2), 0, 1)
+    label_noise: float | tuple[float, ...] = within(0.25, 0, 0.5)
+    classes: Literal[2, 5, 10] = 2
+    patch: bool = False
+    samples: int | None = within(None, 1, POOL)
+
+    def __post_init__(self) -> None:
+        check(self)
+        count = len(self.flip_rates)
+        if isinstance(self.label_noise, tuple):
+            wish = f"one number, or {count}, as many as there are flip rates"
+            require("label_noise", len(self.label_noise) == count, wish, self.label_noise)
+        require("patch", not self.patch or self.classes == 2, f"False where there are {self.classes} classes", True)
+        wish = f"in [1, {self.each():,}] ({POOL:,} digits for {count} environments)"
+        require("samples", (self.samples or 1) <= self.each(), wish, self.samples)
+
+    def each(self) -> int:
+        """The most samples that a training environment can have."""
+        return POOL // len(self.flip_rates)
+
+    def noises(self) -> tuple[float, ...]:
+        """The label noise of each training environment."""
+        several = isinstance(self.label_noise, tuple)
+        return self.label_noise if several else (self.label_noise,) * len(self.flip_rates)  # type: ignore[return-value]
 
 
 def colored_mnist(
@@ -339,26 +373,8 @@ def colored_mnist(
 
     Raises ValueError for rates outside their range, more samples than there are digits, or another number of classes.
     """
-    flip_rates = tuple(flip_rates)
-    if not flip_rates:
-        raise ValueError("Parameter `flip_rates` should name at least one training environment. Found none.")
-    count = len(flip_rates)
-    noises = (label_noise,) * count if isinstance(label_noise, int | float) else tuple(label_noise)
-    if len(noises) != count:
-        raise ValueError(f"Parameter `label_noise` should be one number or {count}. Found {len(noises)}.")
-    for rate in flip_rates:
-        _check_rate("flip_rates", rate)
-    for noise in noises:
-        _check_rate("label_noise", noise, 0.5)
-    if classes not in CLASSES:
-        raise ValueError(f"Parameter `classes` should be one of {CLASSES}. Found {classes!r}.")
-    if patch and classes != 2:
-        raise ValueError(f"Parameter `patch` should be False unless there are 2 classes. Found {classes} classes.")
-    most = POOL // count
-    if samples is not None and not 1 <= samples <= most:
-        wish = f"in [1, {most:,}] ({POOL:,} digits for {count} environments)"
-        raise ValueError(f"Parameter `samples` should be {wish}. Found {samples!r}.")
-
+    setting = Setting(flip_rates, label_noise, classes, patch, samples)  # type: ignore[arg-type]
+    flip_rates, noises, count = setting.flip_rates, setting.noises(), len(setting.flip_rates)
     digits = digits or load_digits()
     generator = generator or torch.Generator().manual_seed(0)
     order = torch.randperm(POOL, generator=generator)
@@ -367,7 +383,8 @@ def colored_mnist(
     validation: list[Environment] = []
     for i, (rate, noise) in enumerate(zip(flip_rates, noises, strict=True)):
         rule: dict[str, Any] = {"label_noise": noise, "classes": classes, "patch": patch, "generator": generator}
-        mine, held_out = order[i::count][: samples or most], tail[i::count]  # in turn: MNIST's order is not random
+        # In turn: MNIST's order is not random.
+        mine, held_out = order[i::count][: samples or setting.each()], tail[i::count]
         place = f"p={rate:g}" if flip_rates.count(rate) == 1 else f"p={rate:g} ({i + 1})"
         for chosen, kind, environments in ((mine, "train", train), (held_out, "validation", validation)):
             canvas = Canvas.draw(digits.images[chosen], digits.labels[chosen], **rule)

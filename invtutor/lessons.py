@@ -8,7 +8,6 @@ import ast
 import asyncio
 import atexit
 import copy
-import difflib
 import functools
 import io
 import json
@@ -22,7 +21,7 @@ import threading
 import time
 import tokenize
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent import futures
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, fields
@@ -32,6 +31,7 @@ from urllib.parse import quote, urlencode
 
 import psutil  # type: ignore[import-untyped]
 
+from invtutor.fields import fit, from_text
 from invtutor.files import (
     checksum,
     clear,
@@ -47,6 +47,7 @@ from invtutor.files import (
 )
 from invtutor.mnist import DigitsError, announce
 from invtutor.sheets import Sheet
+from invtutor.words import guess, shown, unknown
 
 __all__ = ["Lesson", "LessonError", "Limits", "Parameter", "Result", "binder_link", "copy_lessons", "course", "execute"]
 __all__ += ["find", "folder", "lessons", "nbgitpuller_link", "read", "refresh", "resolve", "summary"]
@@ -131,10 +132,11 @@ def lessons() -> list[Lesson]:
     return [_inspect(path) for path in _paths()]
 
 
-def find(name: str | Path) -> Lesson:
+def find(name: str | Path, methods: Sequence[str] = ()) -> Lesson:
     """A lesson by the path of any notebook, such as a student's copy, or by its number (``3``, ``03``) or name.
 
-    Raises ValueError, with the names of all lessons, when there is none, and OSError for a file that may not be read.
+    methods: names that may have been meant instead. Raises ValueError, with a guess or the names of all lessons, when
+    there is none, and OSError for a file that may not be read.
     """
     text = str(name)
     if text.endswith(".ipynb") and os.path.isfile(text):  # Path's own raises where a name is too long
@@ -142,8 +144,13 @@ def find(name: str | Path) -> Lesson:
     for path in _paths():
         if text in (path.name, path.stem) or (text.isdecimal() and int(text) == int(path.stem[:2])):
             return _inspect(path)
-    names = ", ".join(path.stem for path in _paths()) or f"none in {folder()}"
-    raise ValueError(f"There is no lesson {text!r}. The lessons are: {names}.")
+    known = [path.stem for path in _paths()]
+    short = {stem.partition("_")[2]: stem for stem in known}
+    close = guess(text, [*known, *short, *methods])
+    hint = f" Did you mean `{short.get(close, close)}`?" if close else ""
+    names = f" The lessons are: {', '.join(known) or f'none in {folder()}'}." if not close else ""
+    names += f" The methods are: {', '.join(methods)}." if methods and not close else ""
+    raise ValueError(f"There is no lesson {'or method ' * bool(methods)}{shown(text)}.{hint}{names}")
 
 
 def _paths() -> list[Path]:
@@ -377,30 +384,7 @@ def _kind(annotation: str, default: object) -> str:
 
 # ------------------------------------------------------------------------------------------------- parameters
 
-_KINDS: dict[str, tuple[type, str]] = {
-    "int": (int, "a whole number"),
-    "float": (float, "a finite number"),
-    "bool": (bool, "True or False"),
-    "str": (str, "a text"),
-    "list": (list, "a list"),
-}
-
-
-def _limits() -> dict[str, tuple[Callable[[Any], object], str]]:
-    """What parameters may be, beside the ranges of a recipe's fields: name -> (whether it holds, in words)."""
-    from invtutor.recipes import PROFILES, find_device
-
-    share = (lambda value: 0 <= value <= 1, "in [0, 1]")
-    return {
-        "profile": (lambda value: value in ("auto", *PROFILES), f"one of auto, {', '.join(PROFILES)}"),
-        "device": (find_device, "a device of torch"),
-        "flip_rates": (lambda value: len(value) >= 2, "a list of at least two chances, one per environment"),
-        "flip_rate": share,
-        "threshold": share,
-        "budget": (lambda value: 0 < value <= 1, "in (0, 1]"),
-        "deviation_weight": (lambda value: value >= 0, "at least 0"),
-        "seeds": (lambda value: 1 <= value <= 100, "in [1, 100]"),
-    }
+_KINDS = {"int": int, "float": float, "bool": bool, "str": str, "list": list}
 
 
 def resolve(lesson: Lesson, given: Mapping[str, object]) -> dict[str, Any]:
@@ -412,57 +396,26 @@ def resolve(lesson: Lesson, given: Mapping[str, object]) -> dict[str, Any]:
     declared = {parameter.name: parameter for parameter in lesson.parameters}
     for name in given:
         if name not in declared:
-            raise ValueError(_unknown(name, declared, f"Lesson {lesson.name}"))
+            raise ValueError(unknown(name, declared, f"Lesson {lesson.name}"))
     return {name: _value(declared[name], value) for name, value in given.items()}
 
 
-def _unknown(name: str, known: Iterable[str], owner: str) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean `{close[0]}`?" if close else f"it has: {', '.join(known) or 'none'}."
-    return f"{owner} has no parameter `{name}`; {hint}"
-
-
 def _value(parameter: Parameter, given: object) -> Any:
+    """The value in the type that the lesson declares, and within the range of the field of that name."""
+    from invtutor import recipes  # not at the top: torch takes seconds to load, and a --help need not wait for it
+
     if isinstance(parameter.default, Code) or parameter.type not in _KINDS:
         found = f"its default {parameter.default!r} is no plain number, text, truth value or list"
         raise ValueError(f"Parameter `{parameter.name}` cannot be set: {found}.")
-    kind, wish = _KINDS[parameter.type]
-    try:
-        text = isinstance(given, str) and kind is not str
-        value = _cast(kind, _parse(kind, str(given)) if text else given, parameter.default)
-    except (TypeError, ValueError, SyntaxError, OverflowError, RecursionError, MemoryError):
-        example = f" such as {parameter.default}" if kind is list else ""
-        raise ValueError(f"Parameter `{parameter.name}` should be {wish}{example}. Found {given!r}.") from None
+    kind: Any = _KINDS[parameter.type]
+    if kind is list:
+        kind = tuple[type(parameter.default[0]) if parameter.default else float, ...]  # type: ignore[misc]
+    value = fit(parameter.name, kind, from_text(kind, given) if isinstance(given, str) else given)
+    if isinstance(value, tuple):
+        value = list(value)
     if value != parameter.default:  # a lesson may mean something by a default that no run would take
-        _check(parameter.name, value)
+        recipes.parameter(parameter.name, value)
     return value
-
-
-def _parse(kind: type, text: str) -> object:
-    return ast.literal_eval(text.strip().title() if kind is bool else text.strip())
-
-
-def _cast(kind: type, value: Any, default: Any) -> Any:
-    """value as kind, items of a list as those of the default; TypeError where that would guess or lose something."""
-    if kind is list and isinstance(value, list | tuple):
-        return [_cast(type(default[0]), item, default[0]) if default else item for item in value]
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
-        raise TypeError
-    return value
-
-
-def _check(name: str, value: Any) -> None:
-    # Not at the top: torch takes seconds to load, and a --help need not wait for it.
-    from invtutor.recipes import ALGORITHMS, Recipe
-
-    holds, wish = _limits().get(name, (lambda value: True, ""))
-    if not holds(value):
-        raise ValueError(f"Parameter `{name}` should be {wish}. Found {value!r}.")
-    owners = [method for method, owner in ALGORITHMS.items() if name in {field.name for field in fields(owner)}]
-    if owners or name in {field.name for field in fields(Recipe)}:
-        Recipe.profile("quick", *owners[:1], **{name: value})  # a recipe itself refuses what its values cannot be
 
 
 # ------------------------------------------------------------------------------------------------- executing
@@ -835,7 +788,7 @@ def course(
     known = dict.fromkeys(parameter.name for lesson in every for parameter in lesson.parameters)
     for name in given:
         if name not in known:
-            raise ValueError(_unknown(name, known, "The course"))
+            raise ValueError(unknown(name, known, "The course"))
     if same(out, folder()):
         raise ValueError(f"{out} is the folder of the lessons themselves; choose another folder.")
     own = {lesson.name: {p.name: given[p.name] for p in lesson.parameters if p.name in given} for lesson in every}

@@ -1,12 +1,13 @@
 """A training that is steered while it runs: the engine of the live panel. It knows no widgets and no pictures."""
 
-import ast
 import json
 import os
+import re
 import shlex
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -18,12 +19,26 @@ from torch import Tensor
 from invtutor.algorithms.algorithm import Algorithm, Metrics
 from invtutor.digits import Digits, load_digits
 from invtutor.environments import Environment
+from invtutor.fields import fit, from_text, hints, valid
 from invtutor.files import finite, write_atomically
 from invtutor.history import GLOSSARY, History
 from invtutor.mnist import announce
-from invtutor.recipes import ALGORITHMS, PROFILES, TEST_RATES, Recipe, build, judge, schedules
+from invtutor.recipes import (
+    ALGORITHMS,
+    PROFILES,
+    TEST_RATES,
+    Recipe,
+    build,
+    find_device,
+    judge,
+    note,
+    own,
+    owner,
+    schedules,
+)
 from invtutor.risks import accuracy_curve, corner_accuracies, risk
-from invtutor.training import training
+from invtutor.training import require_finite, training
+from invtutor.words import meant, shown, unknown
 
 __all__ = ["KNOBS", "OOD_RATE", "PRESETS", "Change", "Preset", "Session", "Snapshot", "execute", "hint", "knobs"]
 __all__ += ["options", "parse_change", "read_recipe", "replay", "sign", "switch"]
@@ -59,7 +74,7 @@ class Preset(NamedTuple):
 
     def recipe(self, base: Recipe) -> Recipe:
         """The preset in the world, and with the sizes, of another recipe."""
-        return switch(base, self.method).but(**self.changes)
+        return switch(base, self.method).but(grayscale=base.grayscale, **self.changes)
 
 
 PRESETS: Mapping[str, Preset] = {
@@ -170,10 +185,11 @@ def sign(recipe: Recipe, name: str) -> str:
 
 def switch(recipe: Recipe, method: str) -> Recipe:
     """The recipe with another method, and what the quick profile gives to that: hyper-parameters, learning rate, L2
-    weight, annealing, batches, steps. World and network stay."""
-    own = Recipe.profile("quick", method)
+    weight, annealing, batches, steps. World and network stay, but for what the grayscale oracle does not see."""
+    wanted = Recipe.profile("quick", method)
     names = ("hyper", "learning_rate", "l2", "early_weight", "anneal", "ramp", "batch_size", "steps")
-    return recipe.but(algorithm=own.algorithm, **{name: getattr(own, name) for name in names})
+    gray = method == "oracle" or (recipe.grayscale and recipe.method != "oracle")
+    return recipe.but(algorithm=wanted.algorithm, grayscale=gray, **{name: getattr(wanted, name) for name in names})
 
 
 class Session:
@@ -193,9 +209,12 @@ class Session:
         self.changes: list[Change] = []
         self.taken = 0
         self.history, self.trace = History(), History()
+        find_device(recipe.device)
         self.digits = digits or load_digits(recipe.source, quiet=True)
         self.algorithm, self.world, generator = build(recipe, self.digits)
-        environments = self.algorithm.prepare(self.world.train)
+        environments = self.algorithm.prepare(self.world.train, generator)
+        self._first = [tensor.detach().clone() for tensor in self.algorithm.parameters()]
+        self._kept: list[float] = []  # the most that a mask let pass
         optimizer = torch.optim.Adam(self.algorithm.parameters(), lr=recipe.learning_rate, fused=True)
         self.acted: dict[str, list[tuple[int, float]]] = {name: [] for name in knobs(recipe) if name != "anneal"}
         self._plan()
@@ -220,9 +239,7 @@ class Session:
 
         Raises ValueError for a name that is no knob of the method, and for a value that its recipe refuses.
         """
-        if name not in knobs(self.recipe):
-            names = ", ".join(knobs(self.recipe))
-            raise ValueError(f"Parameter `name` should be a knob of {self.algorithm}: {names}. Found {name!r}.")
+        _require_knob(self.recipe, name)
         changed = self.recipe.but(**{name: value})
         if knobs(changed)[name] == knobs(self.recipe)[name]:
             return
@@ -231,8 +248,8 @@ class Session:
             self.start = changed
         else:  # no step was taken with what was set since the last
             self.changes = [change for change in self.changes if change[:2] != (self.taken, name)]
-            if knobs(self._stepped)[name] != value:
-                self.changes.append(Change(self.taken, name, value))
+            if knobs(self._stepped)[name] != knobs(changed)[name]:
+                self.changes.append(Change(self.taken, name, knobs(changed)[name]))
         self._plan()
 
     def acting(self, name: str) -> float:
@@ -256,6 +273,8 @@ class Session:
             if not values or values[-1][1] != self._metrics[name]:
                 values.append((self.taken, self._metrics[name]))
         self.taken += 1
+        if "kept" in self._metrics:
+            self._kept = [max([self._metrics["kept"], *self._kept])]
         self._stepped = self.recipe
 
     def snapshot(self) -> Snapshot:
@@ -263,6 +282,10 @@ class Session:
         if self._snapshot is None or self._snapshot.step != self.taken:
             self._snapshot = self._judge()
         return self._snapshot
+
+    def note(self) -> str:
+        """What kept it from learning, in a sentence; empty where nothing did, or no step was taken."""
+        return note(self._first, self.algorithm.parameters(), self._kept) if self.taken else ""
 
     def to_recipe(self) -> Recipe:
         """The recipe of a run that ends at this step, with the knobs where they stand."""
@@ -275,7 +298,7 @@ class Session:
                 "Parameter `decay` should be constant: cosine depends on the last step, and it is not here."
             )
         recipe = self.start.but(steps=max(1, self.taken))
-        words = ["invtutor", "run", recipe.algorithm, *options(recipe)]
+        words = ["invtutor", "run", recipe.method, *options(recipe)]
         words += [f"--steer={step}:{name}={_text(value)}" for step, name, value in self.changes if step < self.taken]
         return shlex.join(words)
 
@@ -300,7 +323,9 @@ class Session:
             return seen[id(inputs)]
 
         known = {name: value for name, value in self._metrics.items() if name in GLOSSARY}
-        record = {"step": self.taken} | known | judge(predict, self.world)
+        judged = judge(predict, self.world)
+        require_finite(self.algorithm, judged, self.taken)
+        record = {"step": self.taken} | known | judged
         accuracies = corner_accuracies(predict, self.world)
         risks = [risk(predict(e.inputs), e.labels).item() for _, e in self.world.corners]
         (ood,) = accuracy_curve(torch.tensor(risks, dtype=torch.float64).view_as(accuracies), [OOD_RATE])
@@ -333,29 +358,40 @@ def _uninterrupted(action: Callable[[], None]) -> None:
 def replay(recipe: Recipe, changes: Sequence[Change] = (), *, digits: Digits | None = None) -> Session:
     """Take the recipe's steps, turning knobs where `changes` say so. Raises ValueError for changes out of order or
     beyond the last step, and what `Session` raises."""
+    _check(recipe, changes)
     session = Session(recipe, digits=digits)
     for change in changes:
-        if not session.taken <= change.step < recipe.steps:
-            wish = f"in order and before the last step, {recipe.steps}"
-            raise ValueError(f"Parameter `changes` should be {wish}. Found one at step {change.step}.")
         session.step(change.step - session.taken)
         session.steer(change.name, change.value)
     session.step(recipe.steps - session.taken)
     return session
 
 
+def _check(recipe: Recipe, changes: Sequence[Change]) -> None:
+    """Raises ValueError, before anything is trained, for what `replay` could not do."""
+    taken = 0
+    for step, name, value in changes:
+        wish = f"in order and before the last step, {recipe.steps}"
+        if not taken <= step < recipe.steps:
+            raise ValueError(f"Parameter `changes` should be {wish}. Found one at step {step}.")
+        _require_knob(recipe, name)
+        recipe, taken = recipe.but(**{name: value}), step
+
+
+def _require_knob(recipe: Recipe, name: str) -> None:
+    if name not in knobs(recipe):
+        wish = f"a knob of {ALGORITHMS[recipe.algorithm].label}: {', '.join(knobs(recipe))}"
+        raise ValueError(f"Parameter `name` should be {wish}. Found {shown(name)}.{meant(name, knobs(recipe))}")
+
+
 # ------------------------------------------------------------------------------------- recipes as words of a command
-
-
-def _own(algorithm: str) -> dict[str, Any]:
-    return {f.name: f.default for f in fields(ALGORITHMS[algorithm]) if f.init and f.name not in ("model", "l2")}
 
 
 def _values(recipe: Recipe) -> dict[str, Any]:
     """All that a recipe says beside its method, hyper-parameters by their own names; how often it is watched is left
     out, since it changes no step."""
     plain = {f.name: getattr(recipe, f.name) for f in fields(recipe) if f.name not in ("algorithm", "hyper", "every")}
-    return plain | _own(recipe.algorithm) | dict(recipe.hyper)
+    return plain | own(recipe.algorithm) | dict(recipe.hyper)
 
 
 def options(recipe: Recipe) -> list[str]:
@@ -363,7 +399,7 @@ def options(recipe: Recipe) -> list[str]:
     `every`; those of the profile that comes nearest are left out."""
 
     def differing(profile: str) -> dict[str, Any]:
-        base = _values(Recipe.profile(profile, recipe.algorithm))
+        base = _values(Recipe.profile(profile, recipe.method))
         return {name: value for name, value in _values(recipe).items() if value != base[name]}
 
     profile = min(("quick", *PROFILES), key=lambda profile: len(differing(profile)))
@@ -383,37 +419,26 @@ def read_recipe(method: str, given: Mapping[str, str]) -> Recipe:
     hyper-parameters by name. Raises ValueError, one line, for whatever they should not be."""
     texts = dict(given)
     base = Recipe.profile(texts.pop("profile", "quick"), method)
-    known = _values(base) | {"every": base.every}
+    known = ["profile", *_values(base), "every"]
+    for name in texts:
+        if name not in known:
+            raise ValueError(unknown(name, known, method))
     values = {}
     for name, text in texts.items():
-        if name not in known:
-            raise ValueError(f"{method} has no parameter `{name}`; it has: profile, {', '.join(known)}.")
-        values[name] = text if isinstance(known[name], str) else _parse(name, text, known[name])
+        kind = owner(name, base.algorithm)
+        assert kind is not None  # since it is known
+        values[name] = valid(kind, name, from_text(hints(kind)[name], text))
     return base.but(**values)
-
-
-def _parse(name: str, text: str, default: Any) -> Any:
-    flag, several = isinstance(default, bool), name in ("flip_rates", "label_noise")
-    try:
-        value = ast.literal_eval(text.strip().title() if flag else text.strip())
-        items = value if several and isinstance(value, list | tuple) else [value]
-        empty = value is None and name in ("samples", "batch_size")
-        if any(isinstance(item, bool) != flag or not isinstance(item, int | float) for item in items) and not empty:
-            raise TypeError
-        list(map(float, items if not empty else ()))  # a whole number may be too large for one
-    except (TypeError, ValueError, SyntaxError, OverflowError, RecursionError, MemoryError):
-        wish = "True or False" if flag else "a number, or several with commas between" if several else "a number"
-        raise ValueError(f"Parameter `{name}` should be {wish}. Found {text!r}.") from None
-    return value
 
 
 def parse_change(text: str) -> Change:
     """`STEP:NAME=VALUE` as a change. Raises ValueError for anything else."""
-    step, colon, rest = text.partition(":")
-    name, equals, value = rest.partition("=")
-    if not (colon and equals and step.isdecimal() and name in KNOBS):
-        raise ValueError(f"Option --steer should be STEP:NAME=VALUE, NAME one of {', '.join(KNOBS)}. Found {text!r}.")
-    return Change(int(step), name, _parse(name, value, 0.0))
+    step, _, rest = text.partition(":")
+    name, equals, number = rest.partition("=")
+    wish = f"STEP:NAME=VALUE, NAME one of {', '.join(KNOBS)}"
+    if not (equals and re.fullmatch("[0-9]{1,9}", step) and name in KNOBS):
+        raise ValueError(f"Option --steer should be {wish}. Found {shown(text)}.{meant(name, KNOBS) if name else ''}")
+    return Change(int(step), name, fit(name, int | float, from_text(int | float, number)))
 
 
 # ----------------------------------------------------------------------------------------------------- as a program
@@ -422,26 +447,40 @@ def parse_change(text: str) -> Change:
 def execute(recipe: Recipe, changes: Sequence[Change], out: str | os.PathLike[str]) -> Session:
     """Train, and leave `result.json` in `out`: recipe, changes, metrics. Raises ValueError where `out` cannot be used,
     before anything is trained, and what `replay` raises."""
+    _check(recipe, changes)
+    find_device(recipe.device)
     result = Path(out) / "result.json"
     try:
-        result.parent.mkdir(parents=True, exist_ok=True)
-        found = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {"method": recipe.algorithm}
+        found = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {"method": recipe.method}
     except OSError as error:
         raise ValueError(f"Cannot write results into {result.parent}: {error.strerror}.") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, dict) or found.get("method") != recipe.algorithm:
-        raise ValueError(f"{result} is not a result of {recipe.algorithm}; choose another folder.")
+    if not isinstance(found, dict) or found.get("method") != recipe.method:
+        raise ValueError(f"{result} is not a result of {recipe.method}; choose another folder.")
     announce(recipe.source)
-    session = replay(recipe, changes)
-    session.snapshot()
+    digits = load_digits(recipe.source, quiet=True)
+    made = [folder for folder in (result.parent, *result.parent.parents) if not folder.exists()]
+    try:
+        result.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"Cannot write results into {result.parent}: {error.strerror}.") from None
+    try:
+        session = replay(recipe, changes, digits=digits)
+        session.snapshot()
+    except BaseException:
+        with suppress(OSError):
+            for folder in made:
+                folder.rmdir()  # which goes only if nobody has put anything there
+        raise
     record = {
-        "method": recipe.algorithm,
+        "method": recipe.method,
         "recipe": asdict(recipe),
         "changes": [change._asdict() for change in session.changes],
         "digits": session.digits.source,
         "metrics": session.history.last,
         "command": session.command(),
+        "note": session.note(),
     }
     try:
         write_atomically(result, json.dumps(finite(record), indent=2, allow_nan=False) + "\n")

@@ -1,26 +1,53 @@
 """A run as plain values: the world, the method, its hyper-parameters, the loop, the seed."""
 
 import json
-import math
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from invtutor.algorithms import ERM, MAPLE, Algorithm, AndMask, GroupDRO, IRMv1, MetaIRM, MMREx, SandMask, VREx
+from invtutor.algorithms import (
+    DANN,
+    ERM,
+    JTT,
+    MAPLE,
+    Algorithm,
+    AndMask,
+    GroupDRO,
+    IRMv1,
+    MetaIRM,
+    MMREx,
+    SandMask,
+    Upweighting,
+    VREx,
+)
 from invtutor.algorithms.algorithm import Metrics
-from invtutor.digits import SOURCES, Digits, load_digits
-from invtutor.environments import CLASSES, World, colored_mnist
+from invtutor.digits import Digits, Source, load_digits
+from invtutor.environments import POOL, Setting, World, colored_mnist
+from invtutor.fields import Range, check, hints, one_of, range_of, require, valid, within
 from invtutor.history import History, Spread, spread
 from invtutor.networks import MLP
 from invtutor.risks import accuracy, accuracy_curve, corner_accuracies, correct, risk
 from invtutor.training import Schedule, cosine, fit, step_at
+from invtutor.words import meant, shown
 
-__all__ = ["ALGORITHMS", "PROFILES", "Recipe", "Run", "find_device", "repeat", "run", "summarize"]
+__all__ = [
+    "ALGORITHMS",
+    "METHODS",
+    "PROFILES",
+    "Parameters",
+    "Recipe",
+    "Run",
+    "find_device",
+    "label",
+    "note",
+    "own",
+    "owner",
+]
+__all__ += ["parameter", "repeat", "run", "summarize"]
 
 ALGORITHMS: Mapping[str, type[Algorithm]] = {
     "erm": ERM,
@@ -32,8 +59,24 @@ ALGORITHMS: Mapping[str, type[Algorithm]] = {
     "sand_mask": SandMask,
     "meta_irm": MetaIRM,
     "maple": MAPLE,
+    "upweighting": Upweighting,
+    "jtt": JTT,
+    "dann": DANN,
 }
-DECAYS = ("constant", "cosine")
+METHODS: Mapping[str, Mapping[str, Any]] = {
+    "oracle": {"algorithm": "erm", "grayscale": True},
+    **{name: {"algorithm": name, "grayscale": False} for name in ALGORITHMS},
+}
+"""What a method's name says of a recipe: the algorithm, and for the grayscale oracle the world that it sees."""
+
+
+def label(method: str) -> str:
+    """What legends and tables call a method of `METHODS`."""
+    return "ERM, gray" if method == "oracle" else ALGORITHMS[method].label
+
+
+Profile = Literal["smoke", "quick", "paper"]
+PROFILES: tuple[Profile, ...] = get_args(Profile)
 TEST_RATES = (0.1, 0.2, 0.5, 0.9)
 
 # Every profile is the published protocol under a budget. How the quick values were chosen is told in the README.
@@ -51,6 +94,9 @@ _MAPLE = {"batch_size": None, "anneal": 0, "learning_rate": 1.5, "every": 1}
 _PER_METHOD: dict[tuple[str, str], dict[str, Any]] = {
     ("quick", "erm"): {"steps": 200, "anneal": 0, "decay": "cosine", "l2": 4e-4},
     ("quick", "oracle"): {"steps": 200, "anneal": 0, "decay": "cosine", "l2": 4e-4},
+    ("quick", "upweighting"): {"steps": 200, "anneal": 0, "decay": "cosine", "l2": 4e-4},
+    ("quick", "jtt"): {"steps": 200, "anneal": 0, "decay": "cosine", "l2": 4e-4},
+    ("quick", "dann"): {"steps": 200, "anneal": 0, "decay": "cosine", "l2": 4e-4},
     ("quick", "irmv1"): {"steps": 400, "anneal": 150, "decay": "cosine", "l2": 7e-4},
     ("quick", "mmrex"): {"decay": "cosine"},  # its penalty never fades, so that the last steps must
     # Batches large enough for signs that are no coin tosses, and an L2 term that takes away what no longer moves.
@@ -90,21 +136,19 @@ _PER_METHOD: dict[tuple[str, str], dict[str, Any]] = {
     ("paper", "maple"): _MAPLE | {"steps": 30, "hyper": {"inner_batch": 5000}},
     ("paper", "mmrex"): _PUBLISHED | {"hyper": {"penalty_weight": _WEIGHT}, "l2": _L2 / 2},
 }
-PROFILES = tuple(_SHARED)
 
 
-def _require(name: str, holds: bool, wish: str, found: object) -> None:
-    if not holds:
-        raise ValueError(f"Parameter `{name}` should be {wish}. Found {found!r}.")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def own(algorithm: str) -> dict[str, Any]:
+    """A method's hyper-parameters with their defaults, by their names."""
+    kind = ALGORITHMS[algorithm]
+    names = [name for name in hints(kind) if name not in ("model", "l2", "discriminator")]
+    return {f.name: f.default for f in fields(kind) if f.name in names}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One run, as JSON values. Raises ValueError, naming the field, for values outside their range."""
+    """One run, as JSON values. Raises ValueError, naming the field, for values outside their range; the ranges of the
+    world stand in `environments.Setting`, those of a method in its class."""
 
     algorithm: str = "erm"
     """The method, by its name in `ALGORITHMS`: erm, irmv1, vrex, …"""
@@ -113,102 +157,90 @@ class Recipe:
     defaults. Numbers and switches; words where the class declares a Literal of them."""
     grayscale: bool = False
     """Takes color away from every environment: with erm this is the grayscale oracle."""
-    source: str = "auto"
+    source: Source = "auto"
     """Which digits: auto, mnist or rendered."""
     flip_rates: tuple[float, ...] = (0.1, 0.2)
     """The chance that the color is flipped, one per training environment."""
     label_noise: float | tuple[float, ...] = 0.25
     """The chance that a label is wrong: one number, or one per training environment."""
-    classes: int = 2
+    classes: Literal[2, 5, 10] = 2
     """Label classes and colors: 2, 5 or 10."""
     patch: bool = False
     """Adds the second spurious feature."""
     samples: int | None = None
     """Samples per training environment; None shares out all 50,000."""
-    width: int = 390
+    width: int = within(390, 1, 4096)
     """Units in each of the two hidden layers."""
-    l2: float = 1e-3
+    l2: float = within(1e-3, 0, 1000)
     """Weight of the squared norm of all parameters in the objective."""
-    learning_rate: float = 1e-3
+    learning_rate: float = within(1e-3, 0, 1000, above=True)
     """Adam's learning rate at the first step."""
-    decay: str = "constant"
+    decay: Literal["constant", "cosine"] = "constant"
     """How the learning rate goes on once annealing is over: constant, or cosine down to zero at the last step."""
-    anneal: int = 0
+    anneal: int = within(0, 0, 1_000_000)
     """Steps with a small penalty weight, `early_weight`, before the full one acts."""
-    ramp: int = 0
+    ramp: int = within(0, 0, 1_000_000)
     """Steps over which the penalty weight then rises to the full one; 0 is at once."""
-    early_weight: float = 1.0
+    early_weight: float = within(1.0, 0, 1e12)
     """Penalty weight before annealing ends (or the full one, where that is smaller)."""
-    batch_size: int | None = None
+    batch_size: int | None = within(None, 1, POOL)
     """Samples per environment and step, drawn with replacement; None is the full batch."""
-    steps: int = 501
+    steps: int = within(501, 1, 1_000_000)
     """Optimizer steps."""
-    every: int = 50
+    every: int = within(50, 1, 1_000_000)
     """Steps between two records of the history."""
-    seed: int = 0
+    seed: int = within(0, 0, 2**31 - 1)
     """Draws the world, the initial weights and the batches, in this order."""
     device: str = "auto"
-    """auto (a GPU when there is one), cpu, cuda or cuda:N."""
+    """auto (a GPU when there is one), or what torch calls a device: cpu, cuda:0, mps."""
 
     def __post_init__(self) -> None:
-        _require("algorithm", self.algorithm in ALGORITHMS, f"one of {', '.join(ALGORITHMS)}", self.algorithm)
-        known = {f.name for f in fields(ALGORITHMS[self.algorithm]) if f.init} - {"model", "l2"}
-        for name, value in self.hyper.items():
-            wish = f"of {ALGORITHMS[self.algorithm].label}: {', '.join(sorted(known)) or 'it has none'}"
-            _require("hyper", name in known, wish, name)
-            words = get_args(get_type_hints(ALGORITHMS[self.algorithm])[name])
-            if words:
-                _require(name, value in words, f"one of {', '.join(words)}", value)
-            else:
-                holds = not isinstance(value, str) and math.isfinite(value) and value >= 0
-                _require(name, holds, "a finite number, at least 0", value)
-        _require("source", self.source in SOURCES, f"one of {', '.join(SOURCES)}", self.source)
-        for name in ("flip_rates", "label_noise"):
-            value = getattr(self, name)
-            several = isinstance(value, list | tuple)
-            _require(name, several or name == "label_noise", "a list of numbers", value)
-            object.__setattr__(self, name, tuple(value) if several else value)
-            high = 1.0 if name == "flip_rates" else 0.5
-            for rate in value if several else (value,):
-                _require(name, _is_number(rate) and 0 <= rate <= high, f"in [0, {high:g}]", rate)
-        _require("classes", self.classes in CLASSES, f"one of {CLASSES}", self.classes)
-        _require("decay", self.decay in DECAYS, f"one of {', '.join(DECAYS)}", self.decay)
-        least = dict.fromkeys(("width", "steps", "every", "samples", "batch_size"), 1) | {"anneal": 0, "ramp": 0}
-        for name, low in least.items():
-            value = getattr(self, name)
-            fits = (type(value) is int and value >= low) or (value is None and name in ("samples", "batch_size"))
-            _require(name, fits, f"an integer, at least {low}", value)
-        _require("seed", type(self.seed) is int and 0 <= self.seed < 2**31, "an integer in [0, 2³¹)", self.seed)
-        rate = self.learning_rate
-        _require("learning_rate", _is_number(rate) and rate > 0, "a finite number above 0", rate)
-        early = self.early_weight
-        _require("early_weight", _is_number(early) and early >= 0, "a finite number, at least 0", early)
-        _require("l2", _is_number(self.l2) and self.l2 >= 0, "a finite number, at least 0", self.l2)
-        object.__setattr__(self, "hyper", dict(self.hyper))
+        one_of("algorithm", ALGORITHMS, self.algorithm)
+        require("hyper", isinstance(self.hyper, Mapping), "names and values", self.hyper)
+        kind, takes = ALGORITHMS[self.algorithm], own(self.algorithm)
+        for name in self.hyper:
+            wish = f"of {kind.label}: {', '.join(sorted(takes)) or 'it has none'}"
+            require("hyper", name in takes, wish, name)
+        object.__setattr__(self, "device", _device_words(self.device))
+        setting = Setting(**{each.name: getattr(self, each.name) for each in fields(Setting)})
+        for each in fields(Setting):
+            object.__setattr__(self, each.name, getattr(setting, each.name))
+        check(self)
+        method = kind(nn.Identity(), l2=self.l2, **self.hyper)  # which itself refuses what it cannot be
+        method.fits([self.samples or setting.each()] * len(self.flip_rates), self.batch_size)
+        object.__setattr__(self, "hyper", {name: getattr(method, name) for name in self.hyper})
+
+    @property
+    def method(self) -> str:
+        """Its name in `METHODS`."""
+        return "oracle" if self.grayscale and self.algorithm == "erm" else self.algorithm
 
     @classmethod
     def profile(cls, profile: str, method: str = "erm", **changes: Any) -> "Recipe":
         """A method under a budget: smoke (seconds, for tests), quick (a laptop or Binder) or paper (the published
         setting).
 
-        method: a name of `ALGORITHMS`, or `oracle`. changes: other values for fields, or for the method's
+        method: a name of `METHODS`. changes: other values for fields, or for the method's
         hyper-parameters (`penalty_weight=1e3`).
         """
-        _require("profile", profile in PROFILES, f"one of {', '.join(PROFILES)}", profile)
-        _require("method", method in (*ALGORITHMS, "oracle"), f"one of {', '.join(ALGORITHMS)}, oracle", method)
+        one_of("profile", PROFILES, profile)
+        one_of("method", METHODS, method)
         values: dict[str, Any] = _SHARED[profile] | _PER_METHOD.get((profile, method), {})
-        values |= {"algorithm": "erm", "grayscale": True} if method == "oracle" else {"algorithm": method}
-        return cls(**values).but(**changes)
+        return cls(**{**values, **METHODS[method]}).but(**changes)
 
     def but(self, **changes: Any) -> "Recipe":
         """The same recipe with other values for fields or for the method's hyper-parameters."""
         names = {f.name for f in fields(self)}
-        own = {name: value for name, value in changes.items() if name in names}
+        plain = {name: value for name, value in changes.items() if name in names}
         hyper = {name: value for name, value in changes.items() if name not in names}
-        known = names | {f.name for f in fields(ALGORITHMS.get(own.get("algorithm", self.algorithm), ERM))}
+        algorithm = plain.get("algorithm", self.algorithm)
+        known = own(algorithm) if isinstance(algorithm, str) and algorithm in ALGORITHMS else {}
         for name in hyper:
-            _require("changes", name in known, f"fields of Recipe or of {self.algorithm}", name)
-        return replace(self, **({"hyper": {**self.hyper, **hyper}} | own if hyper else own))
+            if name not in known:
+                wish = f"fields of Recipe or of {algorithm}"
+                message = f"Parameter `changes` should be {wish}. Found {name!r}.{meant(name, [*names, *known])}"
+                raise ValueError(message)
+        return replace(self, **({"hyper": {**self.hyper, **hyper}} | plain if hyper else plain))
 
     def to_json(self) -> str:
         """One JSON object; `Recipe.from_json` reads it back."""
@@ -218,23 +250,80 @@ class Recipe:
     def from_json(cls, text: str) -> "Recipe":
         """Read what `to_json` wrote."""
         values = json.loads(text)
+        require("text", isinstance(values, dict), "a JSON object", values)
         names = [f.name for f in fields(cls)]
         for name in values:
-            _require("text", name in names, f"an object with keys among {', '.join(names)}", name)
+            require("text", name in names, f"an object with keys among {', '.join(names)}", name)
         return cls(**values)
 
 
-def find_device(device: str = "auto") -> torch.device:
-    """`auto` is the GPU when there is one. Raises ValueError for a device that torch does not know or cannot reach."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    _require("device", bool(re.fullmatch(r"cpu|cuda(:\d+)?", device)), "auto, cpu, cuda or cuda:N", device)
-    found = torch.device(device)
-    if found.type == "cuda" and not 0 <= (found.index or 0) < torch.cuda.device_count():
-        raise ValueError(
-            f"Parameter `device` should be present: torch sees {torch.cuda.device_count()} GPUs. Found {device!r}."
-        )
+@dataclass(frozen=True)
+class Parameters:
+    """What lessons' parameters may be, where they mean more or less than the field of that name."""
+
+    profile: Literal["auto", "smoke", "quick", "paper"] = "auto"
+    seed: int = within(0, 0, 2_000_000_000)  # the first of several
+    seeds: int = within(1, 1, 100)
+    flip_rates: tuple[float, ...] = within((0.1, 0.2), 0, 1, items=(2, 100))
+    flip_rate: float = within(0.5, 0, 1)
+    deviation_weight: float = within(1.0, 0, 1e12)  # meta-IRM's penalty_weight
+
+
+def owner(name: str, algorithm: str | None = None) -> type | None:
+    """Where a field stands, with its range: in the method, if it is named, else in the first that has one of that
+    name. None for what nobody has."""
+    kinds = [ALGORITHMS[algorithm]] if algorithm else [Parameters, *ALGORITHMS.values()]
+    return next((kind for kind in (*kinds, Setting, Recipe) if name in hints(kind)), None)
+
+
+def limits(name: str, algorithm: str) -> Range:
+    """The range of a number that a recipe of this method has, for sliders."""
+    kind = owner(name, algorithm)
+    found = range_of(kind, name) if kind else None
+    assert found is not None, name
     return found
+
+
+def parameter(name: str, given: object) -> Any:
+    """A lesson's parameter, within the range of the field of that name; what no field is called passes. Raises
+    ValueError."""
+    if name == "device":
+        find_device(given)
+        return given
+    kind = owner(name)
+    return given if kind is None else valid(kind, name, given)
+
+
+def _device_words(device: object) -> str:
+    """`auto`, or the name that torch has for a device. Raises ValueError for what torch does not know."""
+    if device is None or (isinstance(device, str) and device == "auto"):
+        return "auto"
+    try:
+        known = torch.device(int(device) if isinstance(device, str) and device.isdecimal() else device)  # type: ignore[call-overload]
+    except Exception:  # torch raises this and that
+        wish = "auto, or a device of torch such as cpu, cuda:0 or mps"
+        raise ValueError(f"Parameter `device` should be {wish}. Found {shown(device)}.") from None
+    return "cpu" if known.type == "cpu" else str(known)
+
+
+def find_device(device: object = "auto") -> torch.device:
+    """`auto`, or None, is the GPU when there is one. Raises ValueError for a device that torch does not know or cannot
+    reach."""
+    words = _device_words(device)
+    if words == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    found = torch.device(words)
+    try:
+        reached = found.type != "meta" and torch.empty(0, device=found).device.type == found.type
+    except Exception:  # torch raises this and that
+        reached = False
+    require("device", reached, f"one that torch can reach here: auto or cpu{_cards()}", device)
+    return found
+
+
+def _cards() -> str:
+    count = torch.cuda.device_count()
+    return f", or one of {count} GPUs from cuda:0 on" if count else ""
 
 
 WORLD_FIELDS = ("grayscale", "source", "flip_rates", "label_noise", "classes", "patch", "samples", "seed", "device")
@@ -250,6 +339,7 @@ def build_world(recipe: Recipe, digits: Digits | None = None) -> tuple[World, to
     Both depend on the seed and the world's fields alone, so that methods compare in pairs. digits: to use in place of
     those of `recipe.source`. Raises ValueError as `colored_mnist` and `find_device` do.
     """
+    device = find_device(recipe.device)
     digits = digits or load_digits(recipe.source, quiet=True)
     key = (digits, tuple(getattr(recipe, name) for name in WORLD_FIELDS))
     generator = torch.Generator().manual_seed(recipe.seed)
@@ -264,7 +354,7 @@ def build_world(recipe: Recipe, digits: Digits | None = None) -> tuple[World, to
             samples=recipe.samples,
             generator=generator,
         )
-        world = (world.gray() if recipe.grayscale else world).to(find_device(recipe.device))
+        world = (world.gray() if recipe.grayscale else world).to(device)
         _last_world[key] = world, generator.get_state()
     world, state = _last_world[key]
     generator.set_state(state)
@@ -283,7 +373,8 @@ class Run:
     """What came of a recipe.
 
     metrics: of the last step, by the names of `history.GLOSSARY`; nothing is selected. algorithm: holds the trained
-    model. corners: `risks.corner_accuracies` on the test digits. digits: those it was trained on.
+    model. corners: `risks.corner_accuracies` on the test digits. digits: those it was trained on. note: what kept it
+    from learning; empty where nothing did.
     """
 
     recipe: Recipe
@@ -292,6 +383,7 @@ class Run:
     algorithm: Algorithm
     corners: torch.Tensor
     digits: Digits
+    note: str = ""
 
     @property
     def world(self) -> World:
@@ -331,11 +423,13 @@ def run(recipe: Recipe, *, digits: Digits | None = None, progress: bool = True) 
     digits: to share between runs; None loads `recipe.source`. Raises ValueError as `colored_mnist` and `find_device`
     do and FloatingPointError as `training` does.
     """
+    find_device(recipe.device)
     digits = digits or load_digits(recipe.source, quiet=True)
     algorithm, world, generator = build(recipe, digits)
 
     start = time.perf_counter()
-    environments = algorithm.prepare(world.train)
+    environments = algorithm.prepare(world.train, generator)
+    first = [tensor.detach().clone() for tensor in algorithm.parameters()]
     optimizer = torch.optim.Adam(algorithm.parameters(), lr=recipe.learning_rate, fused=True)
     history = fit(
         algorithm,
@@ -354,12 +448,27 @@ def run(recipe: Recipe, *, digits: Digits | None = None, progress: bool = True) 
     final = {e.name: accuracy(algorithm.predict, e) for e in world.train}
     final["gray"] = accuracy(algorithm.predict, world.corners[0][1].gray())
     corners = corner_accuracies(algorithm.predict, world)
-    return Run(recipe, history, history.last | final | {"seconds": seconds}, algorithm, corners, digits)
+    kept = [record["kept"] for record in history if "kept" in record]
+    said = note(first, algorithm.parameters(), kept)
+    return Run(recipe, history, history.last | final | {"seconds": seconds}, algorithm, corners, digits, said)
+
+
+def note(first: Sequence[Tensor], last: Sequence[Tensor], kept: Sequence[float]) -> str:
+    """What kept a run from learning, in a sentence; empty where nothing did.
+
+    first, last: what the optimizer moves, before and after. kept: the shares that a mask let pass.
+    """
+    if all(map(torch.equal, first, last)):
+        return "Nothing was learned: no parameter has moved."
+    if kept and not any(kept):
+        return "Nothing was learned: the mask let nothing pass."
+    return ""
 
 
 def repeat(recipe: Recipe, seeds: int, *, digits: Digits | None = None, progress: bool = True) -> list[Run]:
     """The recipe with its seed, the next, and so on: `seeds` runs, each with a redrawn world, as the papers do."""
-    _require("seeds", seeds >= 1, "at least 1", seeds)
+    require("seeds", seeds >= 1, "at least 1", seeds)
+    recipe.but(seed=recipe.seed + seeds - 1)  # refuses it now
     return [run(recipe.but(seed=recipe.seed + i), digits=digits, progress=progress) for i in range(seeds)]
 
 

@@ -21,7 +21,6 @@ from invtutor.algorithms.algorithm import Metrics
 from invtutor.algorithms.descent import accumulate
 from invtutor.environments import Environment
 from invtutor.history import History
-from invtutor.networks import MLP
 from invtutor.risks import accuracy
 from invtutor.training import fit, step_at
 
@@ -189,13 +188,6 @@ def _pool(environments: Sequence[Environment]) -> Environment:
     return Environment("all", inputs, labels)
 
 
-def _build(rival: Rival, environments: int, shortcut: int, width: int, generator: torch.Generator) -> Algorithm:
-    model = Network(2 + shortcut, width, dropout=rival.dropout, batch_norm=rival.batch_norm, generator=generator)
-    if rival.algorithm is DANN:
-        return DANN(model, MLP(width, 64, environments, generator), l2=rival.l2, **rival.hyper)
-    return rival.algorithm(model, l2=rival.l2, **rival.hyper)
-
-
 def _add_lasso(optimizer: torch.optim.Optimizer, model: nn.Module, l1: float) -> None:
     """Let each step see the gradient of l1·|θ|, too."""
 
@@ -235,7 +227,9 @@ def train(
     """
     generator = torch.Generator().manual_seed(seed)
     data, test = spirals(environments, samples, shortcut, scale=scale, generator=generator)
-    algorithm = _build(rival, environments, shortcut, width, generator)
+    model = Network(2 + shortcut, width, dropout=rival.dropout, batch_norm=rival.batch_norm, generator=generator)
+    algorithm = rival.algorithm(model, l2=rival.l2, **rival.hyper)
+    data = tuple(algorithm.prepare(data, generator))
     optimizer = torch.optim.Adam(algorithm.parameters(), lr=learning_rate, fused=True)
     if rival.l1:
         _add_lasso(optimizer, algorithm.model, rival.l1)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import platform
 import random
 import time
@@ -17,11 +18,12 @@ import torch
 from tqdm import tqdm
 
 from invtutor.digits import Digits, load_digits
+from invtutor.fields import one_of, require
 from invtutor.files import append, finite, whole_lines
 from invtutor.history import spread
 from invtutor.mnist import announce
 from invtutor.published import Published, published
-from invtutor.recipes import ALGORITHMS, PROFILES, Recipe, build_world, find_device, run
+from invtutor.recipes import ALGORITHMS, PROFILES, TEST_RATES, Recipe, build_world, find_device, label, run
 from invtutor.risks import accuracy_curve
 from invtutor.selection import CRITERIA, Candidate, chosen, validation_corners
 from invtutor.sheets import Sheet
@@ -86,16 +88,12 @@ class Table:
 
 
 _TEST = ("test p=0.1", "test p=0.2", "test p=0.9")
-GRAY = "ERM, gray"  # the grayscale oracle
+GRAY = label("oracle")
 END = 10**6  # steps between two looks at a run
 
 
-def _label(method: str) -> str:
-    return GRAY if method == "oracle" else ALGORITHMS[method].label
-
-
 def _rows(methods: Iterable[str], group: str = "", **changes: Any) -> tuple[Row, ...]:
-    return tuple(Row(_label(method), method, changes, group) for method in methods)
+    return tuple(Row(label(method), method, changes, group) for method in methods)
 
 
 # By profile and method. The paper's are those of Choe et al. 2020, who train ERM ten times as long as IRM; the quick
@@ -112,7 +110,7 @@ _MULTI_CLASS: Mapping[tuple[str, int], Mapping[str, Mapping[str, Any]]] = {
 def _multi_class(classes: int) -> Iterator[Row]:
     for method in ("erm", "irmv1", "meta_irm", "oracle"):
         budgets = _MULTI_CLASS.get((method, classes), {})
-        yield Row(_label(method), method, {"classes": classes}, f"{classes} classes", budgets)
+        yield Row(label(method), method, {"classes": classes}, f"{classes} classes", budgets)
 
 
 # The selection lab. Three environments, so that one can be left out and two remain to learn from.
@@ -140,11 +138,11 @@ def _selection() -> Iterator[Row]:
     budgets = {"quick": {"batch_size": 500}}  # many runs: a third of the usual batch each
     for method in _SWEPT:
         for i, drawn in enumerate(_draws(method)):
-            yield Row(_label(method), method, {"flip_rates": RATES, **share, **drawn}, f"setting {i}", budgets)
+            yield Row(label(method), method, {"flip_rates": RATES, **share, **drawn}, f"setting {i}", budgets)
             for rate in RATES:
                 rest = tuple(other for other in RATES if other != rate)
                 changes = {"flip_rates": rest, **share, **drawn}
-                yield Row(_label(method), method, changes, f"setting {i} without {rate:g}", budgets)
+                yield Row(label(method), method, changes, f"setting {i} without {rate:g}", budgets)
 
 
 def _ablations() -> tuple[Row, ...]:
@@ -189,13 +187,11 @@ def plan(
     Seed by seed, so that a sweep that is stopped early has every row with fewer seeds. seeds: for every table; None is
     each table's own number. Raises ValueError for a profile or a table that there is not.
     """
-    if profile not in PROFILES:
-        raise ValueError(f"Parameter `profile` should be one of {', '.join(PROFILES)}. Found {profile!r}.")
+    one_of("profile", PROFILES, profile)
     for name in tables:
-        if name not in TABLES:
-            raise ValueError(f"Parameter `tables` should name some of {', '.join(TABLES)}. Found {name!r}.")
-    if seeds is not None and seeds < 1:
-        raise ValueError(f"Parameter `seeds` should be at least 1. Found {seeds!r}.")
+        one_of("tables", TABLES, name)
+    if seeds is not None:
+        require("seeds", type(seeds) is int and 1 <= seeds <= 1000, "a whole number in [1, 1,000]", seeds)
     planned: dict[str, tuple[Recipe, str]] = {}
     for name in tables or TABLES:
         table = TABLES[name]
@@ -251,9 +247,20 @@ class Result:
 
     @classmethod
     def from_json(cls, line: str) -> "Result":
-        """Read what `to_json` wrote. Raises ValueError, KeyError or TypeError for anything else."""
+        """Read what `to_json` wrote. Raises ValueError, KeyError, TypeError or RecursionError for anything else."""
         values = json.loads(line)
-        return cls(recipe=Recipe.from_json(json.dumps(values.pop("recipe"))), **values)
+        result = cls(recipe=Recipe.from_json(json.dumps(values.pop("recipe"))), **values)
+        needed = {f"test p={rate:g}" for rate in TEST_RATES} | {"gray"}
+        require("metrics", needed <= result.metrics.keys(), f"numbers for {', '.join(sorted(needed))}", result.metrics)
+        require("metrics", any(name.startswith("train p=") for name in result.metrics), "numbers for training", "none")
+        corners = torch.tensor(result.corners, dtype=torch.float64)
+        numbers = [*result.metrics.values(), *corners.flatten().tolist(), *result.validation, result.cpu]
+        finite = all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
+        require("metrics", finite, "finite numbers", numbers)
+        require("corners", corners.shape in ((2,), (2, 2)), "two accuracies, or two times two", result.corners)
+        require("validation", len(result.validation) in (0, 2), "two accuracies, or none", result.validation)
+        require("made", all(isinstance(word, str) for word in result.made.values()), "texts", result.made)
+        return result
 
 
 class Results:
@@ -285,7 +292,7 @@ class Results:
                 continue
             try:
                 result = Result.from_json(line)
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
                 wish = "a result of `invtutor reproduce`; mend or remove the line, or choose another file"
                 raise ValueError(f"{self.path}, line {self._count} is not {wish}.") from None
             self._by_recipe[result.recipe.to_json()] = result
@@ -334,7 +341,7 @@ def reproduce(
     Raises ValueError as `plan`, `Results`, `load_digits` and `find_device` do, and FloatingPointError, naming the run,
     for one that diverges; what had ended is then in the file, and the next call goes on from there.
     """
-    plan(profile, tables, seeds)  # refuses what it does before digits are loaded
+    plan(profile, tables, seeds, source=source)  # refuses what it does before digits are loaded
     place = str(find_device(device))
     results = Results(out)
     announce(source)

@@ -13,7 +13,7 @@ from invtutor.algorithms.algorithm import Algorithm, Metrics
 from invtutor.environments import Environment
 from invtutor.history import History
 
-__all__ = ["Schedule", "cosine", "fit", "step_at", "training"]
+__all__ = ["Schedule", "cosine", "fit", "require_finite", "step_at", "training"]
 
 Schedule = Callable[[int], float]
 
@@ -87,12 +87,17 @@ def _steps(
         batch = environments if batch_size is None else [e.sample(batch_size, generator) for e in environments]
         optimizer.zero_grad()
         metrics = algorithm.backward(batch)
-        for name, value in metrics.items():
-            if not math.isfinite(value):
-                raise FloatingPointError(f"{algorithm}: {name} is {value} at step {step}. Try a smaller learning rate.")
+        require_finite(algorithm, metrics, step)
         optimizer.step()
         step += 1
         yield metrics | {name: schedule(step - 1) for name, schedule in schedules.items()}
+
+
+def require_finite(algorithm: Algorithm, metrics: Metrics, step: int) -> None:
+    """Raises FloatingPointError, naming the method and the step, for a metric that is not finite."""
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise FloatingPointError(f"{algorithm}: {name} is {value} at step {step}. Try a smaller learning rate.")
 
 
 def fit(
@@ -113,7 +118,8 @@ def fit(
 
     watch: computes further metrics from the algorithm, under `torch.no_grad`.
     every: a record is kept of each so many-th step, and of the first and the last; and of those in `besides`.
-    progress: shows a bar. The other parameters and the errors are those of `training`.
+    progress: shows a bar. The other parameters and the errors are those of `training`; what is watched must be finite,
+    too.
     """
     history = History()
     taken = islice(
@@ -127,5 +133,7 @@ def fit(
     for step, metrics in enumerate(bar, start=1):
         if step % every == 0 or step in (1, steps, *besides):
             with torch.no_grad():
-                history.append({"step": step} | metrics | (watch(algorithm) if watch else {}))
+                watched = watch(algorithm) if watch else {}
+            require_finite(algorithm, watched, step)
+            history.append({"step": step} | metrics | watched)
     return history

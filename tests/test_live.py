@@ -161,7 +161,10 @@ def test_a_command_that_would_not_be_true_is_refused(digits: Digits) -> None:
 @pytest.mark.parametrize("method", ALGORITHMS)
 def test_options_are_read_back(profile: str, method: str) -> None:
     plain = Recipe.profile(profile, method)
-    unusual = plain.but(flip_rates=(0.25,), label_noise=(0.1,), samples=77, learning_rate=1 / 3, patch=True, seed=9)
+    rates = {"flip_rates": (0.25,), "label_noise": (0.1,)}
+    if ALGORITHMS[method].least_environments > 1:
+        rates = {"flip_rates": (0.25, 1 / 3), "label_noise": (0.1, 0.2)}
+    unusual = plain.but(**rates, samples=77, learning_rate=1 / 3, patch=True, seed=9)
     for recipe in (plain, unusual):
         words = options(recipe)
         given = dict(word.split("=", 1) for word in words[1::2])

@@ -143,22 +143,26 @@ nan, inf = float("nan"), float("inf")
 @pytest.mark.parametrize(
     ("name", "values"),
     [
-        ("algorithm", ["irm", "oracle", ""]),
-        ("source", ["fashion"]),
-        ("flip_rates", [(0.1, 1.2), (-0.1,), (nan,)]),
-        ("label_noise", [0.6, -0.1, nan, (0.1, 0.6)]),
-        ("classes", [3, 0]),
-        ("decay", ["linear"]),
-        ("width", [0, -1]),
-        ("steps", [0]),
-        ("every", [0]),
-        ("samples", [0]),
-        ("batch_size", [0]),
-        ("learning_rate", [0.0, -1e-3, inf, nan]),
-        ("l2", [-1.0, inf, nan]),
-        ("anneal", [-1, inf]),
+        ("algorithm", ["best", "oracle", "", None, ["erm"], 3]),
+        ("hyper", [None, 3, [("a", 1)], "x"]),
+        ("grayscale", [1, 0, "yes", None]),
+        ("source", ["fashion", None, 0]),
+        ("flip_rates", [(0.1, 1.2), (-0.1,), (nan,), (), None, 0.1, "0.1", ("a",), (True,), [[0.1]], (0.1,) * 101]),
+        ("label_noise", [0.6, -0.1, nan, (0.1, 0.6), (), (0.1,), (0.1, 0.2, 0.3), None, True, "x", 10**400]),
+        ("classes", [3, 0, 2.0, True, "2", None, [2]]),
+        ("patch", ["yes", 1, None]),
+        ("decay", ["linear", None, 1]),
+        ("width", [0, -1, 2**32, 10**5000, 8.0, True, None, "8", [8]]),
+        ("steps", [0, 1e3, None, 10**9]),
+        ("every", [0, 2.5]),
+        ("samples", [0, 25_001, 60_000, 1.5, "all", True]),
+        ("batch_size", [0, 2.0, 10**9]),
+        ("learning_rate", [0.0, -1e-3, inf, nan, 1e308, None, "fast", [1e-3], True]),
+        ("l2", [-1.0, inf, nan, None, 1e308]),
+        ("anneal", [-1, inf, None, 10**30]),
         ("ramp", [-1, 0.5]),
-        ("seed", [-1, 2**31]),
+        ("seed", [-1, 2**31, 0.0, None, True]),
+        ("device", ["banana", "", -1, 3.5, True, [], "cuda:x"]),
     ],
 )
 def test_values_out_of_range_are_named(name: str, values: list) -> None:
@@ -167,6 +171,69 @@ def test_values_out_of_range_are_named(name: str, values: list) -> None:
             Recipe(**{name: value})
         with pytest.raises(ValueError, match=rf"^Parameter `{name}` "):
             Recipe().but(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "name"),
+    [
+        ("and_mask", {"threshold": 5}, "threshold"),
+        ("and_mask", {"threshold": 1 + 1e-9}, "threshold"),
+        ("sand_mask", {"threshold": 1.0}, "threshold"),
+        ("sand_mask", {"steepness": 0}, "steepness"),
+        ("irmv1", {"rescale": 3.7}, "rescale"),
+        ("irmv1", {"penalty_weight": None}, "penalty_weight"),
+        ("vrex", {"penalty_weight": [1.0]}, "penalty_weight"),
+        ("mmrex", {"penalty_weight": True}, "penalty_weight"),
+        ("irmv1", {"halves": True, "batch_size": 1}, "halves"),
+        ("irmv1", {"halves": True, "samples": 1, "batch_size": None}, "halves"),
+        ("meta_irm", {"flip_rates": (0.1,)}, "flip_rates"),
+        ("meta_irm", {"inner_rate": 1e308}, "inner_rate"),
+        ("dann", {"flip_rates": (0.1,)}, "flip_rates"),
+        ("group_dro", {"over": "colors"}, "over"),
+        ("jtt", {"factor": 0}, "factor"),
+        ("jtt", {"first_steps": 0}, "first_steps"),
+        ("maple", {"flip_rates": (0.1,)}, "flip_rates"),
+        ("maple", {"budget": 7}, "budget"),
+        ("maple", {"budget": 0}, "budget"),
+        ("maple", {"budget": 1e308}, "budget"),
+        ("maple", {"held_out": 1.5}, "held_out"),
+        ("maple", {"held_out": 0.3, "samples": 1}, "held_out"),
+        ("maple", {"inner_steps": 0}, "inner_steps"),
+        ("maple", {"inner_steps": 2.5}, "inner_steps"),
+        ("maple", {"inner_batch": 0.5}, "inner_batch"),
+        ("maple", {"inner_rate": 0}, "inner_rate"),
+        ("maple", {"inner_rate": 1e308}, "inner_rate"),
+        ("maple", {"objective": ["worst"]}, "objective"),
+        ("maple", {"learn_probabilities": False}, "learn_probabilities"),
+    ],
+)
+def test_what_no_method_can_learn_with(method: str, changes: dict, name: str) -> None:
+    with pytest.raises(ValueError, match=rf"^Parameter `{name}` should be .+\. Found .+\.$"):
+        Recipe.profile("smoke", method, **changes)
+
+
+def test_values_are_kept_in_one_form() -> None:
+    cpu: Any = torch.device("cpu")
+    one = Recipe("irmv1", {"penalty_weight": 1}, label_noise=0, flip_rates=[0, 1], device=cpu)  # type: ignore[arg-type]
+    other = Recipe("irmv1", {"penalty_weight": 1.0}, label_noise=0.0, flip_rates=(0.0, 1.0), device="cpu")
+    assert one == other and one.to_json() == other.to_json()
+    given: Any = {"width": np.int64(8), "seed": torch.tensor(3), "l2": np.float32(0.5), "flip_rates": np.ones(2)}
+    found = Recipe(**given)
+    assert found == Recipe(width=8, seed=3, l2=0.5, flip_rates=(1.0, 1.0)) == Recipe.from_json(found.to_json())
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "said"),
+    [
+        ("erm", {"learning_rate": 1e-300}, "no parameter has moved"),
+        ("sand_mask", {"steepness": 1e-320, "l2": 0.1}, "the mask let nothing pass"),
+        ("erm", {}, ""),
+        ("and_mask", {}, ""),
+    ],
+)
+def test_a_run_says_what_kept_it_from_learning(method: str, changes: dict, said: str, digits: Digits) -> None:
+    note = run(tiny(method, **changes), digits=digits, progress=False).note
+    assert said in note and bool(said) == bool(note)
 
 
 @pytest.mark.parametrize("value", [-1.0, inf, nan])
@@ -187,11 +254,10 @@ def test_a_method_takes_only_what_it_has(method: str, name: str) -> None:
 
 
 def test_unknown_profiles_and_methods() -> None:
-    with pytest.raises(
-        ValueError, match=r"^Parameter `profile` should be one of smoke, quick, paper\. Found 'fast'\.$"
-    ):
+    with pytest.raises(ValueError, match=r"^Parameter `profile` should be one of smoke, quick, paper\. Found 'fast'\."):
         Recipe.profile("fast")
-    with pytest.raises(ValueError, match=r"^Parameter `method` should be one of erm, .+, oracle\. Found 'IRM'\.$"):
+    message = r"^Parameter `method` should be one of oracle, erm, .+, dann\. Found 'IRM'\. Did you mean `irmv1`\?$"
+    with pytest.raises(ValueError, match=message):
         Recipe.profile("smoke", "IRM")
 
 
@@ -201,9 +267,14 @@ def test_unknown_profiles_and_methods() -> None:
 def test_devices() -> None:
     assert find_device("cpu") == torch.device("cpu")
     assert find_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert find_device(None) == find_device("auto") and find_device(torch.device("cpu")) == torch.device("cpu")
+    assert Recipe(device=None).device == "auto" and Recipe(device=0).device == Recipe(device="0").device == "cuda:0"  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("device", ["banana", "", "cpu:x", "meta", f"cuda:{torch.cuda.device_count()}"])
+UNREACHED = ["banana", "", "cpu:x", "meta", "hpu", "vulkan", f"cuda:{torch.cuda.device_count()}"]
+
+
+@pytest.mark.parametrize("device", UNREACHED)
 def test_a_device_that_cannot_be_used(device: str, digits: Digits) -> None:
     message = rf"^Parameter `device` should .+\. Found '{re.escape(device)}'\.$"
     with pytest.raises(ValueError, match=message):

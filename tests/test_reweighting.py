@@ -1,11 +1,11 @@
-"""The rules that weigh samples, and the trace of MAPLE's search."""
+"""The methods that weigh samples by a rule, and the trace of MAPLE's search."""
 
 import pytest
 import torch
-from worlds import two_bit
+from worlds import network, two_bit
 
 from invtutor import reweighting
-from invtutor.algorithms import maple
+from invtutor.algorithms import ERM, JTT, GroupDRO, Upweighting, groups, jtt, maple
 from invtutor.digits import Digits
 from invtutor.environments import pool, split
 from invtutor.recipes import Recipe, run
@@ -17,43 +17,71 @@ def small(method: str, **changes: object) -> Recipe:
 
 def test_groups_share_out_the_samples_by_label_and_conflict() -> None:
     samples = two_bit(0.2)
-    groups = reweighting.groups(samples)
-    assert len(groups) == 4 and sum(map(len, groups)) == 80
-    assert sorted(len(group) for group in groups) == [8, 8, 32, 32]
-    assert all(len(g.labels.unique()) == len(reweighting.conflicting(g).unique()) == 1 for g in groups)
+    found = groups.groups(samples)
+    assert len(found) == 4 and sum(map(len, found)) == 80
+    assert sorted(len(group) for group in found) == [8, 8, 32, 32]
+    assert all(len(g.labels.unique()) == len(groups.conflicting(g).unique()) == 1 for g in found)
 
 
 def test_group_shares_make_the_color_say_nothing() -> None:
     samples = two_bit(0.1)
-    shares = reweighting.group_shares(samples)
-    conflicting = reweighting.conflicting(samples)
+    shares = groups.group_shares(samples)
+    conflicting = groups.conflicting(samples)
     assert shares[conflicting].sum().item() == pytest.approx(shares[~conflicting].sum().item()) == pytest.approx(2.0)
 
 
 def test_errors_count_by_the_factor() -> None:
     samples = two_bit(0.1)
-    shares = reweighting.error_shares(samples, lambda inputs: inputs[:, 1:], 7.0)
-    assert torch.equal(shares == 7.0, reweighting.conflicting(samples)) and set(shares.tolist()) == {1.0, 7.0}
+    shares = jtt.error_shares(samples, lambda inputs: inputs[:, 1:], 7.0)
+    assert torch.equal(shares == 7.0, groups.conflicting(samples)) and set(shares.tolist()) == {1.0, 7.0}
 
 
 def test_what_has_no_share_is_never_drawn() -> None:
     samples = two_bit(0.1)
-    shares = reweighting.conflicting(samples).float()
-    drawn = reweighting.redraw(samples, shares, torch.Generator().manual_seed(0))
-    assert len(drawn) == 80 and reweighting.conflicting(drawn).all()
+    shares = groups.conflicting(samples).float()
+    drawn = groups.redraw(samples, shares, torch.Generator().manual_seed(0))
+    assert len(drawn) == 80 and groups.conflicting(drawn).all()
 
 
 def test_samples_without_colors_are_refused() -> None:
     samples = two_bit(0.1)
     with pytest.raises(ValueError, match="Parameter `samples` should have colors"):
-        reweighting.conflicting(type(samples)("plain", samples.inputs, samples.labels))
+        groups.conflicting(type(samples)("plain", samples.inputs, samples.labels))
 
 
-def test_training_on_the_world_itself_is_a_run(digits: Digits) -> None:
-    recipe = small("erm", steps=5)
-    algorithm, _ = reweighting.train_on(recipe, lambda world, generator: world.train, digits=digits)
-    expected = run(recipe, digits=digits, progress=False).algorithm
-    assert all(torch.equal(a, b) for a, b in zip(algorithm.parameters(), expected.parameters(), strict=True))
+def test_upweighting_draws_groups_of_one_size() -> None:
+    drawn = Upweighting(network()).prepare([two_bit(0.1)] * 50, torch.Generator().manual_seed(0))
+    sizes = [len(group) for group in groups.groups(drawn[0])]
+    assert len(drawn) == 1 and sum(sizes) == 4000 and sizes == pytest.approx([1000] * 4, rel=0.15)
+
+
+def test_jtt_counts_what_a_short_erm_gets_wrong() -> None:
+    environments, model = [two_bit(0.1), two_bit(0.2)], network(width=32)
+    before = [parameter.clone() for parameter in model.parameters()]
+    method, generator = JTT(model, factor=1e6, first_steps=300, first_rate=0.01), torch.Generator().manual_seed(0)
+    (drawn,) = method.prepare(environments, generator)
+    assert all(map(torch.equal, before, model.parameters())), "the first model is another one"
+    erm = ERM(network(width=32))
+    optimizer = torch.optim.Adam(erm.parameters(), lr=0.01)
+    samples, draws = pool(environments), torch.Generator().manual_seed(0)
+    for _ in range(300):
+        optimizer.zero_grad()
+        erm.backward([samples.sample(1500, draws)])
+        optimizer.step()
+    assert (jtt.error_shares(drawn, erm.predict, 1e6) == 1e6).all()
+
+
+def test_group_dro_takes_groups_where_it_is_told_to() -> None:
+    environments = [two_bit(0.1), two_bit(0.2)]
+    assert GroupDRO(network()).prepare(environments) is environments
+    assert len(GroupDRO(network(), over="groups").prepare(environments)) == 4
+
+
+@pytest.mark.parametrize("method", ["upweighting", "jtt", "dann", "group_dro"])
+def test_methods_of_lessons_are_methods_by_name(method: str, digits: Digits) -> None:
+    changes = {"over": "groups"} if method == "group_dro" else {}
+    one, again = (run(small(method, steps=5, **changes), digits=digits, progress=False) for _ in "ab")
+    assert one.history.records == again.history.records and 0 <= one.metrics["test p=0.9"] <= 1
 
 
 def test_a_trace_is_a_run_and_keeps_each_turn(digits: Digits) -> None:

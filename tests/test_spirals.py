@@ -171,7 +171,8 @@ def test_but_changes_fields_and_hyper_parameters() -> None:
 
 
 def dann(**options: float) -> DANN:
-    return DANN(network(dtype=DOUBLE), network(width=8, outputs=3, seed=5, dtype=DOUBLE).layers[2:], **options)
+    discriminator = network(width=8, outputs=3, seed=5, dtype=DOUBLE).layers[2:]
+    return DANN(network(dtype=DOUBLE), discriminator, **options)
 
 
 def test_reverse_is_the_identity_whose_gradient_is_turned() -> None:

@@ -6,15 +6,18 @@ from invtutor.algorithms.dann import DANN
 from invtutor.algorithms.erm import ERM
 from invtutor.algorithms.group_dro import GroupDRO
 from invtutor.algorithms.irmv1 import IRMv1
+from invtutor.algorithms.jtt import JTT
 from invtutor.algorithms.maple import MAPLE
 from invtutor.algorithms.meta_irm import MetaIRM
 from invtutor.algorithms.mmrex import MMREx
 from invtutor.algorithms.sand_mask import SandMask
+from invtutor.algorithms.upweighting import Upweighting
 from invtutor.algorithms.vrex import VREx
 
 __all__ = [
     "DANN",
     "ERM",
+    "JTT",
     "MAPLE",
     "Algorithm",
     "AndMask",
@@ -24,5 +27,6 @@ __all__ = [
     "MetaIRM",
     "Metrics",
     "SandMask",
+    "Upweighting",
     "VREx",
 ]

@@ -2,14 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from invtutor.environments import Environment
+from invtutor.fields import check, require, within
 
-__all__ = ["Algorithm", "Metrics"]
+__all__ = ["Algorithm", "Metrics", "require", "within"]
 
 Metrics = dict[str, float]
 
@@ -21,15 +22,26 @@ class Algorithm(ABC):
     model: maps inputs (n, channels, 14, 14) to logits (n, outputs).
     l2: weight of ‖θ‖² in the objective, over weights and biases; the reference code adds it to the loss (it is no
         optimizer's weight decay), so that it is divided together with the loss where a method rescales.
+    Raises ValueError for a hyper-parameter outside its range, which stands with its field.
     """
 
     model: nn.Module
-    l2: float = field(default=0.0, kw_only=True)
+    l2: float = within(0.0, 0, 1000, kw_only=True)
 
     label: ClassVar[str]  # what legends, tables and test ids call the method
+    least_environments: ClassVar[int] = 1
 
-    def prepare(self, environments: Sequence[Environment]) -> Sequence[Environment]:
-        """See the training environments once, before the optimizer is made; returns those that the loop draws from."""
+    def __post_init__(self) -> None:
+        check(self)
+
+    def fits(self, samples: Sequence[int], batch_size: int | None = None) -> None:
+        """Raises ValueError where it could learn nothing from environments of so many samples each."""
+        wish = f"{self.least_environments} or more: {self.label} learns from what differs between them"
+        require("flip_rates", len(samples) >= self.least_environments, wish, len(samples))
+
+    def prepare(self, environments: Sequence[Environment], generator: Generator | None = None) -> Sequence[Environment]:
+        """See the training environments once, before the optimizer is made; returns those that the loop draws from.
+        generator: of the loop, for what is drawn here; None takes a fresh one with seed 0."""
         return environments
 
     @abstractmethod

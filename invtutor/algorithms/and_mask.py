@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics
+from invtutor.algorithms.algorithm import Algorithm, Metrics, within
 from invtutor.algorithms.descent import accumulate, environment_gradients
 from invtutor.environments import Environment
 
@@ -43,7 +43,7 @@ class AndMask(Algorithm):
     Difference from the authors' code: the L2 term 2·l2·θ is added after the mask, as theirs by Adam's weight decay.
     """
 
-    threshold: float = 1.0
+    threshold: float = within(1.0, 0, 1)
     geometric: bool = False
     rescale: bool = True
 

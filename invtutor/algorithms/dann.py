@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics
+from invtutor.algorithms.algorithm import Algorithm, Metrics, within
 from invtutor.environments import Environment
+from invtutor.networks import MLP
 from invtutor.risks import risk, squared_norm
 
 __all__ = ["DANN", "reverse"]
@@ -26,20 +27,26 @@ class DANN(Algorithm):
     players: φ descends on D, and behind the reversal the features climb it, λ times as fast.
 
     paper → code:  λ → penalty_weight (0 is ERM for the model);  gradient reversal layer → reverse.
-    discriminator: maps features (n, width) to logits (n, environments).
+    discriminator: features (n, width) → logits (n, environments); None lets `prepare` build one of width 64.
 
     Differences from the authors' code: 1. every environment has labels, as in domain generalization, where theirs
-    adapts to one target without; 2. λ is constant unless the loop is given a schedule. The model's `layers` end in
-    the head that reads the features.
+    adapts to one without; 2. λ is constant unless the loop has a schedule. The model's `layers` end in the head.
     """
 
-    discriminator: nn.Module
-    penalty_weight: float = 1.0
+    discriminator: nn.Module | None = None
+    penalty_weight: float = within(1.0, 0, 1000)
 
     label = "DANN"
+    least_environments = 2
+
+    def prepare(self, environments: Sequence[Environment], generator: Generator | None = None) -> Sequence[Environment]:
+        if self.discriminator is None:
+            head: nn.Linear = self.model.layers[-1]  # type: ignore[index, assignment]
+            self.discriminator = MLP(head.in_features, 64, len(environments), generator).to(head.weight)
+        return environments
 
     def parameters(self) -> list[Tensor]:
-        return [*self.model.parameters(), *self.discriminator.parameters()]
+        return [*self.model.parameters(), *(self.discriminator.parameters() if self.discriminator else ())]
 
     def backward(self, environments: Sequence[Environment]) -> Metrics:
         *hidden, head = self.model.layers  # type: ignore[misc]
@@ -47,6 +54,7 @@ class DANN(Algorithm):
         origins = torch.cat([torch.full_like(e.labels, i) for i, e in enumerate(environments)])
         features = nn.Sequential(*hidden)(inputs.flatten(1))
         mean_risk = risk(head(features), labels)
+        assert self.discriminator is not None, "`prepare` builds it"
         confusion = risk(self.discriminator(reverse(features, self.penalty_weight)), origins)
         (mean_risk + self.l2 * squared_norm(self.model) + confusion).backward()
         return {"risk": mean_risk.item(), "penalty": confusion.item()}

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics
-from invtutor.environments import Environment
+from invtutor.algorithms.algorithm import Algorithm, Metrics, within
+from invtutor.algorithms.groups import groups
+from invtutor.environments import Environment, pool
 from invtutor.risks import risks, squared_norm
 
 __all__ = ["GroupDRO", "reweigh"]
@@ -27,13 +29,19 @@ class GroupDRO(Algorithm):
 
     paper → code:  η_q → step_size (0 is ERM);  q → shares.
 
-    Differences from the authors' code: 1. environments are the groups; 2. no adjustment for small groups.
+    over: environments, or the groups of label and color where the paper has it; the latter must be told the color.
+
+    Difference from the authors' code: no adjustment for small groups.
     """
 
-    step_size: float = 0.01
+    step_size: float = within(0.01, 0, 100)
+    over: Literal["environments", "groups"] = "environments"
     shares: Tensor | None = field(default=None, init=False)
 
     label = "GroupDRO"
+
+    def prepare(self, environments: Sequence[Environment], generator: Generator | None = None) -> Sequence[Environment]:
+        return groups(pool(environments)) if self.over == "groups" else environments
 
     def backward(self, environments: Sequence[Environment]) -> Metrics:
         by_environment = risks(self.model, environments)

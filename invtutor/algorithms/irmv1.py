@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics
+from invtutor.algorithms.algorithm import Algorithm, Metrics, require, within
 from invtutor.environments import Environment
 from invtutor.risks import risk, squared_norm
 
@@ -16,7 +16,6 @@ __all__ = ["IRMv1", "penalty", "slope"]
 
 def slope(logits: Tensor, labels: Tensor) -> Tensor:
     """∂R(w·logits)/∂w at w = 1: logits (n, outputs), labels (n,) → (outputs,).
-
     By the chain rule it is mean((σ(z) − y)·z), differentiable in one pass. For several classes w is a vector of ones.
     """
     if logits.shape[1] == 1:
@@ -25,10 +24,8 @@ def slope(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def penalty(logits: Tensor, labels: Tensor, *, halves: bool = False) -> Tensor:
-    """‖∂R(w·logits)/∂w‖² at w = 1, a scalar; with `halves` the product of the slopes on two halves of the batch.
-
-    The square of a noisy slope is too large on average; the product of independent ones is not (ibid., appendix D).
-    """
+    """‖∂R(w·logits)/∂w‖² at w = 1, a scalar; with `halves` the product of the slopes on two halves of the batch: the
+    square of a noisy slope is too large on average, the product of independent ones is not (ibid., appendix D)."""
     if halves:
         return (slope(logits[::2], labels[::2]) * slope(logits[1::2], labels[1::2])).sum()
     return slope(logits, labels).square().sum()
@@ -45,11 +42,14 @@ class IRMv1(Algorithm):
     2. any number of environments; 3. annealing is a schedule given to the loop.
     """
 
-    penalty_weight: float = 1e4
+    penalty_weight: float = within(1e4, 0, 1e12)
     rescale: bool = True
     halves: bool = False
 
     label = "IRMv1"
+
+    def fits(self, samples: Sequence[int], batch_size: int | None = None) -> None:
+        require("halves", not self.halves or (batch_size or min(samples)) > 1, "False for batches of one", True)
 
     def backward(self, environments: Sequence[Environment]) -> Metrics:
         batches = [(self.model(e.inputs), e.labels) for e in environments]

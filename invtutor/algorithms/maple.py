@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.autograd import grad
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics
+from invtutor.algorithms.algorithm import Algorithm, Metrics, require, within
 from invtutor.algorithms.descent import accumulate
 from invtutor.algorithms.inner import settle, slopes_along
+from invtutor.algorithms.projections import project, shrink
 from invtutor.environments import Environment, pool, split
 from invtutor.risks import risks
 
@@ -22,20 +23,6 @@ OBJECTIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "worst": lambda risks, scale: risks.max(),
     "irmv1": lambda risks, scale: torch.cat([grad(r, scale, create_graph=True)[0] for r in risks]).square().mean(),
 }  # Φ, from the risks (environments,) and the dummy scale, (1,), by which all logits were multiplied
-
-
-def project(probabilities: Tensor, budget: float) -> Tensor:
-    """The nearest point with s in [0, 1] and Σ s ≤ budget: clamp(s − v, 0, 1), the least such v ≥ 0 by bisection."""
-    low, high = 0.0, probabilities.max().clamp(min=0).item()
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (low, middle) if (probabilities - middle).clamp(0, 1).sum() <= budget else (middle, high)
-    return (probabilities - high).clamp(0, 1)
-
-
-def shrink(weights: Tensor, radius: float) -> Tensor:
-    """The nearest point with w ≥ 0 and ‖w‖ ≤ radius."""
-    return weights.clamp(min=0) * (radius / weights.clamp(min=0).norm().clamp(min=radius))
 
 
 def hypergradient(slopes: Tensor, others: Tensor, shares: Tensor, rate: float) -> Tensor:
@@ -58,17 +45,25 @@ class MAPLE(Algorithm):
     """
 
     objective: Literal["variance", "worst", "irmv1"] = "variance"
-    budget: float = 0.3
+    budget: float = within(0.3, 0, 1, above=True)
     learn_probabilities: bool = True
     learn_weights: bool = False
-    held_out: float = 0.3
-    inner_steps: int = 200
-    inner_batch: int = 500
-    inner_rate: float = 0.1
+    held_out: float = within(0.3, 0, 1, above=True, below=True)
+    inner_steps: int = within(200, 1, 10_000)
+    inner_batch: int = within(500, 1, 10_000)
+    inner_rate: float = within(0.1, 0, 10, above=True)
 
     label = "MAPLE"
+    least_environments = 2
 
-    def prepare(self, environments: Sequence[Environment]) -> Sequence[Environment]:
+    def fits(self, samples: Sequence[int], batch_size: int | None = None) -> None:
+        super().fits(samples)
+        learned = self.learn_probabilities or self.learn_weights
+        require("learn_probabilities", learned, "True unless weights are learned: else MAPLE learns nothing", False)
+        holds = all(0 < round(self.held_out * size) < size for size in samples)
+        require("held_out", holds, f"a share that splits {min(samples):,} samples in two", self.held_out)
+
+    def prepare(self, environments: Sequence[Environment], generator: Generator | None = None) -> Sequence[Environment]:
         self.generator, self.start = torch.Generator().manual_seed(0), deepcopy(self.model.state_dict())
         inner, validation = zip(*(split(e, self.held_out, self.generator) for e in environments), strict=True)
         self.inner, kept = pool(inner), self.budget if self.learn_probabilities else 1.0

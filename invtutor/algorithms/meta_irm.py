@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics
+from invtutor.algorithms.algorithm import Algorithm, Metrics, within
 from invtutor.algorithms.descent import descend, risk_at
 from invtutor.environments import Environment
 from invtutor.risks import squared_norm
@@ -34,13 +34,14 @@ class MetaIRM(Algorithm):
     4. the division by λ above 1 (rescale), as in IRMv1. The authors' code and hyper-parameters are not public.
     """
 
-    penalty_weight: float = 1.0
-    inner_rate: float = 0.3
+    penalty_weight: float = within(1.0, 0, 1e12)
+    inner_rate: float = within(0.3, 0, 100)
     first_order: bool = False
     same_environment: bool = False
     rescale: bool = True
 
     label = "meta-IRM"
+    least_environments = 2
 
     def backward(self, environments: Sequence[Environment]) -> Metrics:
         theta = dict(self.model.named_parameters())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics
+from invtutor.algorithms.algorithm import Algorithm, Metrics, within
 from invtutor.environments import Environment
 from invtutor.risks import risks, squared_norm
 
@@ -31,7 +31,7 @@ class MMREx(Algorithm):
     loop.
     """
 
-    penalty_weight: float = 1e4
+    penalty_weight: float = within(1e4, 0, 1e12)
     rescale: bool = True
 
     label = "MM-REx"

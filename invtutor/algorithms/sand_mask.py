@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics
+from invtutor.algorithms.algorithm import Algorithm, Metrics, within
 from invtutor.algorithms.descent import accumulate, environment_gradients
 from invtutor.environments import Environment
 
@@ -33,8 +33,8 @@ class SandMask(Algorithm):
     that a k here acts as k · d/(d − 1) there: twice as much with two environments.
     """
 
-    threshold: float = 0.5
-    steepness: float = 10.0
+    threshold: float = within(0.5, 0, 1, below=True)
+    steepness: float = within(10.0, 0, 1e6, above=True)
     rescale: bool = True
 
     label = "SAND-mask"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics
+from invtutor.algorithms.algorithm import Algorithm, Metrics, within
 from invtutor.environments import Environment
 from invtutor.risks import risks, squared_norm
 
@@ -29,7 +29,7 @@ class VREx(Algorithm):
     3. annealing is a schedule given to the loop.
     """
 
-    penalty_weight: float = 1e4
+    penalty_weight: float = within(1e4, 0, 1e12)
     rescale: bool = True
 
     label = "V-REx"

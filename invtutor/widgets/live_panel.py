@@ -23,7 +23,7 @@ from invtutor.digits import Digits
 from invtutor.figures import Figure
 from invtutor.figures.live import RATES, LivePicture
 from invtutor.live import KNOBS, OOD_RATE, PRESETS, Session, Snapshot, hint, knobs, sign, switch
-from invtutor.recipes import ALGORITHMS, Recipe
+from invtutor.recipes import ALGORITHMS, METHODS, Recipe, label, limits
 from invtutor.widgets.interrupts import listen, players
 from invtutor.widgets.panel import Shown, blank, plain, require_possible
 
@@ -487,7 +487,14 @@ class Live(Shown):
         own = knobs(recipe)
         rates = {f"flip_rate_{i}": rate for i, rate in enumerate(recipe.flip_rates, start=1)}
         noise = {} if isinstance(recipe.label_noise, tuple) else {"label_noise": recipe.label_noise}
-        self._show(**own, **rates, **noise, method=recipe.algorithm, seed=recipe.seed)
+        with self._silence():
+            for name in own:  # on their ladders, the values that the method can have
+                within, control = limits(name, recipe.algorithm), self.controls[name]
+                values = [value for value in LADDERS[name] if value in within]
+                offered = [value for _, value in control.options]
+                if not set(values) <= set(offered) or any(value not in within for value in offered):
+                    control.options = [(_number(value), value) for value in values]
+        self._show(**own, **rates, **noise, method=recipe.method, seed=recipe.seed)
         for name in own:
             self.controls[name].description = f"{WORDS[name]} {sign(recipe, name)}" if name in SIGNED else WORDS[name]
         away = {name for place in PLACES for name in place if name != next((n for n in place if n in own), place[0])}
@@ -622,8 +629,8 @@ def _controls(recipe: Recipe) -> dict[str, Any]:
             layout={"width": "98%", "max_width": "440px"},  # its names are long
         ),
         "method": ipywidgets.Dropdown(
-            options=[(method.label, name) for name, method in ALGORITHMS.items()],
-            value=recipe.algorithm,
+            options=[(label(method), method) for method in METHODS],
+            value=recipe.method,
             description="Method",
             **_wide(),
         ),

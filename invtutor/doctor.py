@@ -1,0 +1,81 @@
+"""What the course finds on this machine, down to the digits; it changes nothing."""
+
+import functools
+import importlib
+import importlib.metadata
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from invtutor import lessons
+
+__all__ = ["report", "version"]
+
+
+def version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _imported(package: str) -> str:
+    importlib.import_module(package)
+    return version(package)
+
+
+def _devices() -> str:
+    import torch
+
+    cards = [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
+    return ", ".join([f"cpu, {torch.get_num_threads()} threads", *cards])
+
+
+def _memory() -> str:
+    import psutil  # type: ignore[import-untyped]
+
+    memory = psutil.virtual_memory()
+    total, free = memory.total, memory.available
+    limit = Path("/sys/fs/cgroup/memory.max")  # a container's own limit, as on Binder
+    if limit.exists() and (text := limit.read_text().strip()).isdecimal():
+        total = min(total, int(text))
+        free = min(free, total - int(Path("/sys/fs/cgroup/memory.current").read_text()))
+    return f"{total / 2**30:.1f} GiB, {free / 2**30:.1f} GiB available"
+
+
+def _digits() -> str:
+    from invtutor import mnist
+
+    wrong = mnist.look()
+    if wrong:
+        return f"a rendered stand-in, unless MNIST can be downloaded: {wrong}"
+    return f"real MNIST in {mnist.data_folder()}"
+
+
+_PACKAGES = ("jupyterlab", "ipykernel", "ipywidgets", "nbclient", "papermill")
+_ESSENTIAL: Mapping[str, Callable[[], str]] = {
+    "Python": lambda: f"{platform.python_version()} ({sys.executable})",
+    "torch": functools.partial(_imported, "torch"),
+    "device": _devices,
+    "digits": _digits,
+    "lessons": lambda: f"{len(lessons.lessons())} in {lessons.folder()}",
+    **{package: functools.partial(_imported, package) for package in _PACKAGES},
+}
+_OPTIONAL: Mapping[str, Callable[[], str]] = {
+    "torchvision": functools.partial(_imported, "torchvision"),
+    "memory": _memory,
+}
+
+
+def report() -> int:
+    """Print a line for each thing; 1 where something essential fails, else 0."""
+    status = 0
+    for name, check in {**_ESSENTIAL, **_OPTIONAL}.items():
+        try:
+            found = check()
+        except Exception as error:  # a broken installation raises anything, and that is what we are here to report
+            found = f"FAILS: {type(error).__name__}: {' '.join(str(error).split())}"
+            status |= name in _ESSENTIAL
+        print(f"{name:<12} {found}")
+    return status
