@@ -131,10 +131,10 @@ def hint(preset: str, session: "Session") -> str:
     shape = worth("invariant")
     worths = f"{worth('color')} from color alone, {shape} from shape alone, {worth('pooled')} from both"
     return (
-        f"this preset's name tells what was seen at flip rates {_listed(own.flip_rates)} with label noise "
-        f"{own.label_noise:g}, on {_LEAST['samples']:,} MNIST digits or more per environment and a width of "
-        f"{_LEAST['width']} or more. Here the run may end elsewhere: at p = {_listed(rates)} the rule that is best in "
-        f"training is right on {f'{shape} without color' if recipe.grayscale else worths}."
+        f"its name tells what was seen with flip rates {_listed(own.flip_rates)}, label noise {own.label_noise:g}, "
+        f"{_LEAST['samples']:,} or more MNIST digits and width {_LEAST['width']} or more. Here, at p = "
+        f"{_listed(rates)}, the rule that is best in training is right on "
+        f"{f'{shape} without color' if recipe.grayscale else worths}."
     )
 
 

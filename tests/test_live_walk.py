@@ -277,7 +277,7 @@ class Walk:
         setting = next(iter(knobs(self.recipe).values()))
         assert [*drawing._level.get_ydata()] == [
             setting
-        ] * 2 and drawing._level_text.get_text() == f"set to {setting:g}"
+        ] * 2 and drawing._level_text.get_text() == f"set to {setting:,.10g}"
         shown, right = self.session.shown, 0
         for caption, frame, i in zip(wall.texts, wall.patches, range(10), strict=True):
             truth = int(shown.labels[i])

@@ -129,7 +129,7 @@ class LivePicture:
         self._knob_line.set_data([*since, steps[-1]] if since else [], values + values[-1:])
         self._level.set_data([0, self._span], [setting, setting])
         self._level_text.xy = (self._span, setting)
-        self._level_text.set_text(f"set to {setting:g}")
+        self._level_text.set_text(f"set to {setting:,.10g}")
         self._note.set_text(note)
         self._now.set_ydata(100 * np.asarray(curve))
         for dot, rate, value in zip(self._dots, self._flip_rates, at, strict=True):

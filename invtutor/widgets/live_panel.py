@@ -131,10 +131,7 @@ class Live(Shown):
             for name, button in BUTTONS.items()
         }
         self.image = blank(900, 600)
-        wide = {"max_width": "900px"}
-        self.status = ipywidgets.HTML(layout=ipywidgets.Layout(min_height="3.2em", **wide))
-        self.html = ipywidgets.HTML(layout=ipywidgets.Layout(min_height="8em", **wide))
-        self.code = ipywidgets.HTML(layout=ipywidgets.Layout(min_height="5em", **wide))
+        self.status, self.html, self.code = map(_words, (4, 6, 3))
         self.ui = _arrange(self)
         self._fulfill()
         self._tell_state()
@@ -593,6 +590,11 @@ def _offer(slider: Any, value: float) -> None:
     if value not in [option for _, option in slider.options]:
         values = sorted({value, *(option for _, option in slider.options)})
         slider.options = [(_number(option), option) for option in values]
+
+
+def _words(lines: int) -> Any:
+    """Room for so many lines of text, as many as it takes on a page 800 pixels wide: nothing jumps."""
+    return ipywidgets.HTML(layout=ipywidgets.Layout(min_height=f"{28 * lines}px", max_width="900px"))
 
 
 def _wide() -> dict[str, Any]:

@@ -56,12 +56,21 @@ LABEL = """control => {
 }"""
 # In words, since valuenow is rounded to one decimal.
 STATE = "control => [control.value, control.checked, control.getAttribute('aria-valuetext')].join()"
-# Words that are cut off, and parts that reach out of the panel on the right by more than a widget's margin.
-CLIPPED = """panel => [...panel.querySelectorAll('.widget-label, button, .widget-readout, .widget-html-content, img')]
+# Words that are cut off, also those that a menu has yet to show, and parts that reach out of the panel on the right by
+# more than a widget's margin.
+CLIPPED = """panel => {
+    const widest = menu => {
+        const pen = document.createElement('canvas').getContext('2d');
+        pen.font = getComputedStyle(menu).font;
+        return Math.max(...[...menu.options].map(option => pen.measureText(option.text).width)) + 24;  // the arrow
+    };
+    return [...panel.querySelectorAll('.widget-label, button, select, .widget-readout, .widget-html-content, img')]
     .filter(part => part.checkVisibility({visibilityProperty: true}))
     .filter(part => part.scrollWidth > part.clientWidth + 1
+        || (part.matches('select') && widest(part) > part.clientWidth)
         || part.getBoundingClientRect().right > panel.getBoundingClientRect().right + 4)
-    .map(part => part.innerText || part.tagName)"""
+    .map(part => part.innerText || part.tagName);
+}"""
 FOCUS = """panel => {
     const {content} = jupyterapp.shell.currentWidget;
     content.activeCellIndex = content.widgets.findIndex(cell => cell.node.contains(panel));
