@@ -2,7 +2,7 @@
 
 The shape agrees with the label with chance 1 − label_noise, the color with chance 1 − flip_rate, independently. The
 logit for the label is w_shape·s + w_color·c with s, c = ±1 for agreement. Its risk is a sum over four cases, without
-samples and without noise, so that what a method does to a network can be foretold in two numbers.
+samples and without noise, so that what a method does to a network can be predicted from two numbers.
 """
 
 from collections.abc import Callable, Sequence

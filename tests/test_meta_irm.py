@@ -137,3 +137,11 @@ def test_rescaling_changes_nothing_but_the_scale() -> None:
     environments = training_environments(dtype=DOUBLE)
     divided, whole = (gradient(environments, penalty_weight=8.0, rescale=flag) for flag in (True, False))
     assert torch.allclose(8 * divided, whole)
+
+
+def test_lambda_against_a_sum_of_losses_and_either_deviation() -> None:
+    """Two environments: twice our objective is the paper's, at 2λ with the population's σ and at √2·λ with torch's."""
+    losses, weight = torch.tensor([0.7, 0.4], dtype=DOUBLE), 1.6
+    twice = 2 * (losses.mean() + weight * deviation(losses))
+    torch.testing.assert_close(twice, losses.sum() + 2 * weight * losses.std(unbiased=False))
+    torch.testing.assert_close(twice, losses.sum() + 2**0.5 * weight * losses.std())

@@ -52,6 +52,18 @@ def test_regions_have_a_tint_a_name_and_words() -> None:
     assert [text.get_text() for text in ax.get_xticklabels()] == ["0.1", "1", "10"]
 
 
+def test_shades_are_white_at_zero_and_explained_by_a_bar() -> None:
+    values = torch.tensor([[-1.0, 0.0, 0.5], [2.0, 1.0, -0.5]])
+    ax = figures.shades(values, [0.1, 1.0, 10.0], [1, 2], reach=1.0, label="weight", xlabel="λ")
+    (cells,) = ax.collections
+    assert np.array_equal(cells.get_array(), values) and cells.get_clim() == (-1, 1)
+    below, zero, above = (cells.to_rgba(value)[:3] for value in (-1.0, 0.0, 1.0))
+    assert np.allclose(zero, 1, atol=0.01) and below[2] > below[0] and above[0] > above[2]  # blue, white, orange
+    (bar,) = (other for other in ax.figure.axes if other is not ax)
+    assert bar.get_ylabel() == "weight"
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["0.1", "1", "10"] and ax.get_xlabel() == "λ"
+
+
 def test_wrong_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="Parameter `x` should be a range"):
         figures.plane(bowl, x=(1, 1), y=(0, 1))
@@ -62,3 +74,6 @@ def test_wrong_arguments_are_named() -> None:
     ):
         with pytest.raises(ValueError, match=f"Parameter `{wrong}`"):
             figures.regions(outcomes, [1.0], [1.0, 2.0], names)
+    for values, reach, wrong in (([[0.0]], 1.0, "values"), ([[0.0], [1.0]], 0.0, "reach")):
+        with pytest.raises(ValueError, match=f"Parameter `{wrong}`"):
+            figures.shades(values, [1.0], [1.0, 2.0], reach=reach, label="")

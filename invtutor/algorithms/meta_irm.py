@@ -27,11 +27,14 @@ class MetaIRM(Algorithm):
     differentiates through the step. What predicts is θ; nothing is adapted at the test.
 
     paper → code:  α → inner_rate;  λ → penalty_weight (0: no standard deviation loss);  stop-gradient through
-    ∇R^i → first_order;  inner = meta environment (e = i) → same_environment;  β is the optimizer's rate.
+    ∇R^i → first_order;  inner = meta environment (e = i) → same_environment;  the outer step θ ← θ − β∇(…) is the
+    optimizer's, β its learning rate.
 
-    Differences from the paper: 1. the mean over pairs where it sums, so that for two environments a λ here is half of
-    theirs; 2. all pairs, where it samples e; for two environments it is the same; 3. population deviation;
-    4. the division by λ above 1 (rescale), as in IRMv1. The authors' code and hyper-parameters are not public.
+    Differences from the paper: 1. the mean over pairs where it sums: for two environments a λ here does what 2λ does
+    there, if its σ is the population's. Which σ it takes is not known; if it divides by one less (torch's default),
+    √2·λ there does the same; 2. all pairs, where it samples e; for two environments it is the same; 3. population
+    deviation; 4. the division by λ above 1 (rescale), as in IRMv1. The authors' code and hyper-parameters are not
+    public.
     """
 
     penalty_weight: float = within(1.0, 0, 1e12)

@@ -18,8 +18,8 @@ class Upweighting(Algorithm):
     """Upweighting:  mean_g R^g(θ)  in place of  mean_e R^e(θ)      (as in Sagawa et al. 2020, arXiv 1911.08731, §3.3)
 
     g runs over the groups of label and color. `prepare` draws the pooled samples again, once, in proportion to 1 / n_g,
-    n_g the size of a sample's group: the color then says nothing about the label. No reweighting does better, so that
-    this is the ceiling; but it must be told the color.
+    n_g the size of a sample's group: the color then says nothing about the label. It is the reference for
+    methods that must find this out, and no bound: another weighting may happen to score as high.
 
     Difference from the authors' code: theirs draws anew in each batch.
     """

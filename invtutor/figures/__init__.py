@@ -12,7 +12,7 @@ from invtutor.figures.base import COLORS, NORMAL, Screen, new_figure, png
 from invtutor.figures.gallery import INKS, SIDE, digits, recolor
 from invtutor.figures.gradients import along_threshold, bowls, pixel_maps, survivors
 from invtutor.figures.lines import accuracy_curves, along_penalty, environment_risks, histories, move_cursor
-from invtutor.figures.planes import arrow, path, place, plane, regions
+from invtutor.figures.planes import arrow, path, place, plane, regions, shades
 from invtutor.figures.tables import beside, differences
 from invtutor.figures.words import in_words
 
@@ -45,5 +45,6 @@ __all__ = [
     "png",
     "recolor",
     "regions",
+    "shades",
     "survivors",
 ]

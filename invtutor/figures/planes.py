@@ -6,17 +6,18 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.patches import Patch, Rectangle
 from torch import Tensor
 
 from invtutor.figures.base import COLORS, DIM, FAINT, NORMAL, SMALL, new_figure, note, require, tidy
 
-__all__ = ["arrow", "path", "place", "plane", "regions"]
+__all__ = ["arrow", "path", "place", "plane", "regions", "shades"]
 
 TINTS = ("#9CC7E4", "#F2BE9C", "#A9D8C9", "#DFB9D1", "#D9D9D9")  # of COLORS, light enough for black text
 Point = Sequence[float] | Tensor
 HATCHES = ("", "///", "...", "xxx", "\\\\\\")
+SIGNED = LinearSegmentedColormap.from_list("signed", [COLORS[0], "white", COLORS[1]])  # below, at and above 0
 
 
 def plane(
@@ -119,11 +120,45 @@ def regions(
             ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, hatch=hatch, **frame))
         if words is not None:
             ax.text(column, row, words[row][column], ha="center", va="center", fontsize=SMALL)
-    for axis, values in ((ax.xaxis, x), (ax.yaxis, y)):
-        axis.set_ticks(range(0, len(values), ticks), [f"{value:g}" for value in values[::ticks]], fontsize=SMALL)
-    ax.set(xlabel=xlabel, ylabel=ylabel)
-    ax.spines[:].set_visible(False)
+    _write_cells(ax, x, y, ticks, xlabel, ylabel)
     seen = [i for i in range(len(names)) if (grid == i).any()]
     keys = [Patch(facecolor=TINTS[i], hatch=HATCHES[i], edgecolor="white", linewidth=0, label=names[i]) for i in seen]
     ax.legend(handles=keys, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(keys), frameon=False, fontsize=SMALL)
     return ax
+
+
+def shades(
+    values: Sequence[Sequence[float]] | Tensor,
+    x: Sequence[float],
+    y: Sequence[float],
+    *,
+    reach: float,
+    label: str,
+    ticks: int = 1,
+    xlabel: str = "",
+    ylabel: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """A quantity over the cells of a grid, as `regions` draws their outcomes: white at 0, with a bar that explains it.
+
+    values: (len(y), len(x)). reach: where the tints end, above 0, on both sides of 0. Raises ValueError for a grid of
+    another shape.
+    """
+    grid = np.asarray(values, dtype=float)
+    require("values", grid.shape == (len(y), len(x)), f"of shape {(len(y), len(x))}", grid.shape)
+    require("reach", reach > 0, "above 0", reach)
+    ax = ax or new_figure(560, 460).subplots()
+    edges = [np.arange(n + 1) - 0.5 for n in grid.shape[::-1]]
+    cells = ax.pcolormesh(*edges, grid, cmap=SIGNED, vmin=-reach, vmax=reach, gid="cells")
+    _write_cells(ax, x, y, ticks, xlabel, ylabel)
+    bar = ax.figure.colorbar(cells, ax=ax, extend="both")
+    bar.set_label(label, fontsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALL)
+    return ax
+
+
+def _write_cells(ax: Axes, x: Sequence[float], y: Sequence[float], ticks: int, xlabel: str, ylabel: str) -> None:
+    for axis, values in ((ax.xaxis, x), (ax.yaxis, y)):
+        axis.set_ticks(range(0, len(values), ticks), [f"{value:g}" for value in values[::ticks]], fontsize=SMALL)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.spines[:].set_visible(False)
