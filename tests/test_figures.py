@@ -4,7 +4,6 @@ import itertools
 import math
 import subprocess
 import sys
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -312,7 +311,7 @@ def test_labels_stay_above_the_axis_and_apart() -> None:
     """Five lines that end at the bottom: their names do not reach into the numbers of the axis below."""
     ax = figures.accuracy_curves({name: [0.9, 0.7, 0.5, 0.3, 0.0] for name in "abcde"}, RATES)
     heights = sorted(text.xyann[1] for text in ax.texts if text.get_text() in "abcde")
-    assert heights[0] >= 4 and all(b - a >= 12 for a, b in pairwise(heights))
+    assert heights[0] >= 4 and all(b - a >= 12 for a, b in itertools.pairwise(heights))
 
 
 def test_a_legend_of_many_curves_names_curves_alone() -> None:

@@ -300,3 +300,13 @@ def test_the_results_that_come_with_the_course_are_those_of_today_s_settings() -
     }
     assert not missing
     assert candidates(results)
+
+
+def test_the_color_balanced_ceiling_is_the_middle_of_upweightings_line() -> None:
+    (row,) = (row for row in TABLES["colored_mnist"].rows if row.method == "upweighting")
+    made = [
+        Result(row.recipe("quick", seed=seed), {"test p=0.5": value}, [], [], 1.0, {})
+        for seed, value in enumerate((0.70, 0.72))
+    ]
+    assert sweeps.color_balanced(made) == pytest.approx(0.71)
+    assert sweeps.color_balanced([]) is None
