@@ -26,6 +26,7 @@ __all__ = ["Bayes", "Canvas", "Environment", "Setting", "World", "clean_labels",
 
 POOL, HELD_OUT = 50_000, 10_000  # of the 60,000 training digits: those to train on, and the tail for validation
 PATCH = 3  # side of the square that the optional second spurious feature puts into an upper corner
+INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)  # of which labels may be
 
 
 Samples = TypeVar("Samples", "Environment", "Canvas")
@@ -60,6 +61,18 @@ class Environment:
     colors: Tensor | None = None
     digits: Tensor | None = None
     patches: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("labels", "colors", "digits", "patches"):
+            value = getattr(self, name)
+            if value is None and name != "labels":
+                continue
+            if not isinstance(value, Tensor) or value.dtype not in INTEGERS or value.shape != self.inputs.shape[:1]:
+                found = f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else repr(value)
+                wish = f"whole numbers (n,), one for each of the inputs {tuple(self.inputs.shape)}"
+                raise ValueError(f"Parameter `{name}` should be {wish}. Found {found}.")
+            if len(value) and value.device.type == "cpu" and value.min() < 0:
+                raise ValueError(f"Parameter `{name}` should be at least 0. Found {value.min().item()}.")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -212,9 +225,15 @@ class Bayes:
         return {seen: [mass / max(sum(row), 1e-300) for mass in row] for seen, row in joint.items()}
 
     def accuracy(self, flip_rate: float) -> float:
-        """Chance to be right at a flip rate, in [0, 1]."""
-        best = {seen: max(range(self.classes), key=row.__getitem__) for seen, row in self._posterior.items()}
-        return sum(p for p, seen, label in self._outcomes(self.test_noise, flip_rate) if best[seen] == label)
+        """Chance to be right at a flip rate, in [0, 1]. Between labels that are equally likely, up to the rounding of
+        floats, it tosses a coin: of two such labels each counts half."""
+        best = {
+            seen: [label for label, mass in enumerate(row) if mass >= max(row) - 1e-9]
+            for seen, row in self._posterior.items()
+        }
+        return sum(
+            p / len(best[seen]) for p, seen, label in self._outcomes(self.test_noise, flip_rate) if label in best[seen]
+        )
 
     def risk(self, flip_rate: float) -> float:
         """Expected cross-entropy at a flip rate, in nats."""
@@ -240,6 +259,11 @@ class World:
     test_canvas: Canvas
     label_noise: tuple[float, ...]
     grayscale: bool = False
+
+    def __post_init__(self) -> None:
+        names = [environment.name for environment in (*self.train, *self.validation)]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"Parameter `name` of environments should be each one's own. Found {twice[0]!r} twice.")
 
     @property
     def classes(self) -> int:
@@ -381,11 +405,12 @@ def colored_mnist(
     tail = torch.arange(POOL, POOL + HELD_OUT)
     train: list[Environment] = []
     validation: list[Environment] = []
+    shown = [f"{rate:g}" for rate in flip_rates]
     for i, (rate, noise) in enumerate(zip(flip_rates, noises, strict=True)):
         rule: dict[str, Any] = {"label_noise": noise, "classes": classes, "patch": patch, "generator": generator}
         # In turn: MNIST's order is not random.
         mine, held_out = order[i::count][: samples or setting.each()], tail[i::count]
-        place = f"p={rate:g}" if flip_rates.count(rate) == 1 else f"p={rate:g} ({i + 1})"
+        place = f"p={rate:g}" if shown.count(f"{rate:g}") == 1 else f"p={rate:g} ({i + 1})"
         for chosen, kind, environments in ((mine, "train", train), (held_out, "validation", validation)):
             canvas = Canvas.draw(digits.images[chosen], digits.labels[chosen], **rule)
             environments.append(canvas.paint(rate, name=f"{kind} {place}"))

@@ -6,32 +6,64 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from invtutor.environments import Environment, World
+from invtutor.environments import INTEGERS, Environment, World
+from invtutor.judging import evaluating
 
-__all__ = ["accuracy", "accuracy_curve", "corner_accuracies", "correct", "risk", "risks", "squared_norm"]
+__all__ = ["accuracy", "accuracy_curve", "corner_accuracies", "correct", "fitting", "risk", "risks", "squared_norm"]
 
 Predictor = Callable[[Tensor], Tensor]
+
+
+def fitting(logits: Tensor, labels: Tensor, *, values: bool = True) -> Tensor:
+    """The labels (n,) as int64, where they fit logits (n, outputs): one per sample, whole numbers, and none beyond the
+    classes; `values` looks for that on the CPU, where it costs nothing. Raises ValueError, naming both, where not.
+
+    Without this (n, 1) against (n,) would be broadcast to (n, n), and nobody would notice.
+    """
+    tensors = isinstance(logits, Tensor) and isinstance(labels, Tensor)
+    if not tensors or logits.dim() != 2 or 0 in logits.shape or labels.shape != logits.shape[:1]:
+        fits = False
+    else:
+        fits = logits.is_floating_point() and labels.dtype in INTEGERS
+    if not fits:
+        of = " and ".join(f"{tuple(t.shape)} {t.dtype}" if isinstance(t, Tensor) else repr(t) for t in (labels, logits))
+        wish = "whole numbers (n,) for logits (n, outputs), n at least 1"
+        raise ValueError(f"Parameter `labels` should be {wish}. Found labels and logits {of}.")
+    if values and labels.device.type == "cpu":
+        low, high = (value.item() for value in labels.aminmax())
+        classes = max(2, logits.shape[1])
+        if low < 0 or high >= classes:
+            wish = f"in [0, {classes - 1}] for logits {tuple(logits.shape)}"
+            raise ValueError(f"Parameter `labels` should be {wish}. Found labels from {low} to {high}.")
+    return labels.long()
 
 
 def risk(logits: Tensor, labels: Tensor, *, reduction: str = "mean") -> Tensor:
     """Mean cross-entropy in nats, a scalar; with reduction "none" that of each sample, (n,).
 
-    logits: (n, 1) for two classes, else (n, classes); labels: (n,).
+    logits: (n, 1) for two classes, else (n, classes); labels: (n,). Raises ValueError as `fitting` does.
     """
+    return cross_entropy(logits, fitting(logits, labels), reduction=reduction)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, *, reduction: str = "mean") -> Tensor:
+    """`risk` of labels that are known to fit. It is float32 at least, whatever the logits are."""
+    logits = logits.float() if logits.dtype.itemsize < 4 else logits
     if logits.shape[1] == 1:
         return F.binary_cross_entropy_with_logits(logits[:, 0], labels.to(logits.dtype), reduction=reduction)
     return F.cross_entropy(logits, labels, reduction=reduction)
 
 
 def correct(logits: Tensor, labels: Tensor) -> Tensor:
-    """Which predictions are right, (n,) bool. Shapes as in `risk`."""
+    """Which predictions are right, (n,) bool; a NaN never is. Shapes and errors as in `risk`."""
+    labels = fitting(logits, labels)
     predicted = (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
-    return predicted == labels
+    return (predicted == labels) & ~logits.isnan().any(1)
 
 
 def accuracy(model: Predictor, environment: Environment) -> float:
-    """Share of right predictions in an environment, in [0, 1]."""
-    with torch.no_grad():
+    """Share of right predictions in an environment, in [0, 1]. A model is judged in eval mode and left as it was."""
+    with torch.no_grad(), evaluating(model):
         return correct(model(environment.inputs), environment.labels).double().mean().item()
 
 

@@ -237,10 +237,7 @@ def train(
     pooled = rival.algorithm is ERM  # which knows no environments; one batch is quicker, and batch norm needs it whole
 
     def watch(algorithm: Algorithm) -> Metrics:
-        algorithm.model.eval()
-        accuracies = {"train": accuracy(algorithm.predict, pool), "test": accuracy(algorithm.predict, test)}
-        algorithm.model.train()
-        return accuracies
+        return {"train": accuracy(algorithm.predict, pool), "test": accuracy(algorithm.predict, test)}
 
     steps = max(1, epochs * samples // batch_size)
     history = fit(
@@ -255,5 +252,4 @@ def train(
         every=every,
         progress=progress,
     )
-    algorithm.model.eval()
     return Outcome(rival, history, history.last["train"], history.last["test"], algorithm)

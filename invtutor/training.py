@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 from invtutor.algorithms.algorithm import Algorithm, Metrics
+from invtutor.algorithms.ready import culprit
 from invtutor.environments import Environment
 from invtutor.history import History
 
@@ -54,9 +55,11 @@ def training(
     schedules: functions of the step, by name: `learning_rate`, or a field of the algorithm such as `penalty_weight`.
     generator: draws the batches; None takes a fresh one with seed 0.
 
-    Raises ValueError for a schedule of something that the algorithm has not, and FloatingPointError, naming the
-    method and the step, as soon as a metric is not finite: the step is then not taken.
+    Raises ValueError for a schedule of something that the algorithm has not, and for a model that it cannot train,
+    naming the layer; and FloatingPointError, naming the method and the step, as soon as a metric is not finite: the
+    step is then not taken.
     """
+    algorithm.check(environments)
     schedules = schedules or {}
     known = {"learning_rate", *(f.name for f in fields(algorithm))} - {"model"}
     for name in schedules:
@@ -86,18 +89,45 @@ def _steps(
                 setattr(algorithm, name, schedule(step))
         batch = environments if batch_size is None else [e.sample(batch_size, generator) for e in environments]
         optimizer.zero_grad()
-        metrics = algorithm.backward(batch)
-        require_finite(algorithm, metrics, step)
+        metrics = algorithm.backward(batch) if step else _first(algorithm, batch)
+        require_finite(algorithm, metrics, step, batch)
         optimizer.step()
         step += 1
         yield metrics | {name: schedule(step - 1) for name, schedule in schedules.items()}
 
 
-def require_finite(algorithm: Algorithm, metrics: Metrics, step: int) -> None:
+def require_finite(algorithm: Algorithm, metrics: Metrics, step: int, environments: Sequence[Environment] = ()) -> None:
     """Raises FloatingPointError, naming the method and the step, for a metric that is not finite."""
     for name, value in metrics.items():
         if not math.isfinite(value):
-            raise FloatingPointError(f"{algorithm}: {name} is {value} at step {step}. Try a smaller learning rate.")
+            cause = _cause(algorithm, environments, step)
+            raise FloatingPointError(f"{algorithm}: {name} is {value} at step {step}. {cause}")
+
+
+def _first(algorithm: Algorithm, batch: Sequence[Environment]) -> Metrics:
+    """The first backward pass: whatever the method cannot do with the model shows here, before any step is taken."""
+    try:
+        return algorithm.backward(batch)
+    except (FloatingPointError, MemoryError, torch.cuda.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, ValueError) and str(error).startswith("Parameter `"):
+            raise
+        where, text = culprit(algorithm.model, batch[0].inputs), " ".join(str(error).split())
+        raise ValueError(
+            f"Parameter `model` should be one that {algorithm} can train. Found in {where}: {text}"
+        ) from error
+
+
+def _cause(algorithm: Algorithm, batch: Sequence[Environment], step: int) -> str:
+    """What may be wrong where a metric is not finite."""
+    for environment in batch:
+        if not environment.inputs.isfinite().all():
+            return f"Inputs of {environment.name!r} are not finite."
+    for name, parameter in algorithm.model.named_parameters():
+        if not step and not parameter.isfinite().all():
+            return f"The model's {name!r} is not finite."
+    return "Try a smaller learning rate."
 
 
 def fit(

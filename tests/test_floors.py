@@ -13,10 +13,10 @@ import invtutor
 
 ROOT = Path(invtutor.__file__).parent
 PLUMBING = {"algorithms.algorithm", "algorithms.descent", "algorithms.groups", "algorithms.inner"}
-PLUMBING |= {"algorithms.projections"}
+PLUMBING |= {"algorithms.projections", "algorithms.ready"}
 
 FLOORS = {
-    0: {"files", "typefaces", "mnist", "digits", "networks", "sheets", "words", "fields"},
+    0: {"files", "judging", "typefaces", "mnist", "digits", "networks", "sheets", "words", "fields"},
     1: {"environments", "two_bit"},
     2: {"risks"},
     3: {"algorithms"},  # the package, with all its methods
@@ -35,12 +35,12 @@ ONLY = {
     "fields": {"words"},
     "environments": {"digits", "fields"},
     "two_bit": set[str](),
-    "risks": {"environments"},
-    "algorithms": {"risks", "environments", "fields", "networks", *PLUMBING},
+    "risks": {"environments", "judging"},
+    "algorithms": {"risks", "environments", "fields", "judging", "networks", *PLUMBING},
     "history": {"files"},
     "published": set[str](),
     "selection": {"risks", "environments"},
-    "training": {"algorithms.algorithm", "risks", "environments", "history"},
+    "training": {"algorithms.algorithm", "algorithms.ready", "risks", "environments", "history"},
     "consistency": {"algorithms.and_mask"},
     "figures": {"environments", "history"},
     "reweighting": {

@@ -7,8 +7,10 @@ from typing import ClassVar
 
 from torch import Generator, Tensor, nn
 
+from invtutor.algorithms.ready import ready, trainable
 from invtutor.environments import Environment
 from invtutor.fields import check, require, within
+from invtutor.judging import evaluating
 
 __all__ = ["Algorithm", "Metrics", "require", "within"]
 
@@ -42,7 +44,12 @@ class Algorithm(ABC):
     def prepare(self, environments: Sequence[Environment], generator: Generator | None = None) -> Sequence[Environment]:
         """See the training environments once, before the optimizer is made; returns those that the loop draws from.
         generator: of the loop, for what is drawn here; None takes a fresh one with seed 0."""
+        self.check(environments)
         return environments
+
+    def check(self, environments: Sequence[Environment]) -> None:
+        """Raise ValueError, naming method and layer, where the model cannot be trained on these environments."""
+        ready(self.label, self.model, environments)
 
     @abstractmethod
     def backward(self, environments: Sequence[Environment]) -> Metrics:
@@ -50,11 +57,12 @@ class Algorithm(ABC):
 
     def parameters(self) -> list[Tensor]:
         """What the optimizer moves."""
-        return list(self.model.parameters())
+        return list(trainable(self.model).values())
 
     def predict(self, inputs: Tensor) -> Tensor:
-        """Logits (n, outputs)."""
-        return self.model(inputs)
+        """Logits (n, outputs), in eval mode; it leaves the model as it is."""
+        with evaluating(self.model):
+            return self.model(inputs)
 
     def __str__(self) -> str:
         return self.label

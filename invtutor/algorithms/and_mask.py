@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from invtutor.algorithms.algorithm import Algorithm, Metrics, within
-from invtutor.algorithms.descent import accumulate, environment_gradients
+from invtutor.algorithms.descent import accumulate, environment_gradients, trainable
 from invtutor.environments import Environment
 
 __all__ = ["AndMask", "agreement", "and_mask", "geometric_mean", "mask"]
@@ -53,7 +53,7 @@ class AndMask(Algorithm):
         rows, by_environment = environment_gradients(self.model, environments)
         combine = geometric_mean if self.geometric else and_mask
         masks = {name: mask(row, self.threshold) for name, row in rows.items()}
-        for name, theta in self.model.named_parameters():
+        for name, theta in trainable(self.model).items():
             share = masks[name].mean().clamp(min=1e-10) if self.rescale else 1.0
             accumulate(theta, combine(rows[name], self.threshold) / share + 2 * self.l2 * theta.detach())
         kept = sum(m.mean().item() for m in masks.values()) / len(masks)

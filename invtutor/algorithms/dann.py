@@ -30,7 +30,7 @@ class DANN(Algorithm):
     discriminator: features (n, width) → logits (n, environments); None lets `prepare` build one of width 64.
 
     Differences from the authors' code: 1. every environment has labels, as in domain generalization, where theirs
-    adapts to one without; 2. λ is constant unless the loop has a schedule. The model's `layers` end in the head.
+    adapts to one without; 2. λ is constant unless the loop has a schedule. The model's last linear layer is its head.
     """
 
     discriminator: nn.Module | None = None
@@ -40,21 +40,29 @@ class DANN(Algorithm):
     least_environments = 2
 
     def prepare(self, environments: Sequence[Environment], generator: Generator | None = None) -> Sequence[Environment]:
+        environments = super().prepare(environments)
         if self.discriminator is None:
-            head: nn.Linear = self.model.layers[-1]  # type: ignore[index, assignment]
+            head = self.head()
             self.discriminator = MLP(head.in_features, 64, len(environments), generator).to(head.weight)
         return environments
 
+    def head(self) -> nn.Linear:
+        """The layer that reads the features."""
+        for layer in reversed(list(self.model.modules())):
+            if isinstance(layer, nn.Linear):
+                return layer
+        raise ValueError(f"Parameter `model` should have a linear layer for {self}. Found {type(self.model).__name__}.")
+
     def parameters(self) -> list[Tensor]:
-        return [*self.model.parameters(), *(self.discriminator.parameters() if self.discriminator else ())]
+        return [*super().parameters(), *(self.discriminator.parameters() if self.discriminator else ())]
 
     def backward(self, environments: Sequence[Environment]) -> Metrics:
-        *hidden, head = self.model.layers  # type: ignore[misc]
+        seen: list[Tensor] = []
         inputs, labels = (torch.cat([getattr(e, name).detach() for e in environments]) for name in ("inputs", "labels"))
         origins = torch.cat([torch.full_like(e.labels, i) for i, e in enumerate(environments)])
-        features = nn.Sequential(*hidden)(inputs.flatten(1))
-        mean_risk = risk(head(features), labels)
         assert self.discriminator is not None, "`prepare` builds it"
-        confusion = risk(self.discriminator(reverse(features, self.penalty_weight)), origins)
+        with self.head().register_forward_pre_hook(lambda _, read: seen.append(*read)):
+            mean_risk = risk(self.model(inputs), labels)
+        confusion = risk(self.discriminator(reverse(seen[-1], self.penalty_weight)), origins)
         (mean_risk + self.l2 * squared_norm(self.model) + confusion).backward()
         return {"risk": mean_risk.item(), "penalty": confusion.item()}

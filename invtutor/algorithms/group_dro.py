@@ -41,6 +41,7 @@ class GroupDRO(Algorithm):
     label = "GroupDRO"
 
     def prepare(self, environments: Sequence[Environment], generator: Generator | None = None) -> Sequence[Environment]:
+        self.check(environments)
         return groups(pool(environments)) if self.over == "groups" else environments
 
     def backward(self, environments: Sequence[Environment]) -> Metrics:

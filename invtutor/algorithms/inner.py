@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from invtutor.algorithms.descent import Parameters, descend
+from invtutor.algorithms.ready import trainable
 from invtutor.environments import Environment
+from invtutor.judging import evaluating
 from invtutor.risks import risk, squared_norm
 
 __all__ = ["settle", "slopes_along"]
@@ -42,9 +44,14 @@ def settle(
         risk(model(samples.inputs[index]), samples.labels[index]).backward()
         optimizer.step()
     optimizer.zero_grad()
-    before, theta = {k: v.clone() for k, v in model.state_dict().items()}, dict(model.named_parameters())
-    weighted = shares @ risk(model(samples.inputs), samples.labels, reduction="none") / shares.sum()
-    model.load_state_dict(descend(theta, weighted + l2 * squared_norm(model), rate, first_order=True))
+    theta = trainable(model)
+    before = {name: parameter.detach().clone() for name, parameter in theta.items()}
+    with evaluating(model):
+        weighted = shares @ risk(model(samples.inputs), samples.labels, reduction="none") / shares.sum()
+    after = descend(theta, weighted + l2 * squared_norm(model), rate, first_order=True)
+    with torch.no_grad():
+        for name, parameter in theta.items():
+            parameter.copy_(after[name])
     return before
 
 
@@ -53,8 +60,10 @@ def slopes_along(model: nn.Module, theta: Parameters, direction: Sequence[Tensor
     Σ_i u_i ⟨direction, ∇ℓ_i⟩ is linear in u, its derivatives in u are the products: two backward passes, in parts."""
     leaves, slopes = {name: tensor.detach().requires_grad_() for name, tensor in theta.items()}, list[Tensor]()
     for inputs, labels in zip(samples.inputs.split(5000), samples.labels.split(5000), strict=True):
-        losses = risk(functional_call(model, leaves, (inputs,)), labels, reduction="none")
+        with evaluating(model):
+            losses = risk(functional_call(model, leaves, (inputs,)), labels, reduction="none")
         u = torch.ones_like(losses, requires_grad=True)
-        gradients = torch.autograd.grad(losses, list(leaves.values()), u, create_graph=True)
-        slopes += torch.autograd.grad(gradients, u, list(direction))
+        gradients = torch.autograd.grad(losses, list(leaves.values()), u, create_graph=True, allow_unused=True)
+        used = [(g, d) for g, d in zip(gradients, direction, strict=True) if g is not None]
+        slopes += torch.autograd.grad([g for g, _ in used], u, [d for _, d in used])
     return torch.cat(slopes)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from invtutor.algorithms.algorithm import Algorithm, Metrics, require, within
 from invtutor.environments import Environment
-from invtutor.risks import risk, squared_norm
+from invtutor.risks import fitting, risk, squared_norm
 
 __all__ = ["IRMv1", "penalty", "slope"]
 
@@ -18,9 +18,9 @@ def slope(logits: Tensor, labels: Tensor) -> Tensor:
     """∂R(w·logits)/∂w at w = 1: logits (n, outputs), labels (n,) → (outputs,).
     By the chain rule it is mean((σ(z) − y)·z), differentiable in one pass. For several classes w is a vector of ones.
     """
-    if logits.shape[1] == 1:
-        return ((logits.sigmoid() - labels[:, None]) * logits).mean(0)
-    return ((logits.softmax(1) - F.one_hot(labels, logits.shape[1])) * logits).mean(0)
+    if logits.shape[1:] == (1,):
+        return ((logits.sigmoid() - fitting(logits, labels)[:, None]) * logits).mean(0)
+    return ((logits.softmax(-1) - F.one_hot(fitting(logits, labels), logits.shape[-1])) * logits).mean(0)
 
 
 def penalty(logits: Tensor, labels: Tensor, *, halves: bool = False) -> Tensor:

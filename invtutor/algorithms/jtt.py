@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from invtutor.algorithms.algorithm import Algorithm, Metrics, within
 from invtutor.algorithms.groups import redraw
 from invtutor.environments import Environment, pool
+from invtutor.judging import evaluating
 from invtutor.risks import correct, risk, risks, squared_norm
 
 __all__ = ["JTT", "error_shares"]
@@ -17,7 +18,7 @@ __all__ = ["JTT", "error_shares"]
 
 def error_shares(samples: Environment, predict: Callable[[Tensor], Tensor], factor: float) -> Tensor:
     """`factor` where a first model errs, 1 where it is right: (n,)."""
-    with torch.no_grad():
+    with torch.no_grad(), evaluating(predict):
         right = correct(predict(samples.inputs), samples.labels)
     return torch.where(right, 1.0, factor)
 
@@ -43,6 +44,7 @@ class JTT(Algorithm):
     label = "JTT"
 
     def prepare(self, environments: Sequence[Environment], generator: Generator | None = None) -> Sequence[Environment]:
+        self.check(environments)
         generator = generator or Generator().manual_seed(0)
         samples, first, draws = pool(environments), deepcopy(self.model), Generator()
         draws.set_state(generator.get_state())

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from torch.autograd import grad
 
 from invtutor.algorithms.algorithm import Algorithm, Metrics, require, within
-from invtutor.algorithms.descent import accumulate
+from invtutor.algorithms.descent import accumulate, trainable
 from invtutor.algorithms.inner import settle, slopes_along
 from invtutor.algorithms.projections import project, shrink
 from invtutor.environments import Environment, pool, split
@@ -64,6 +64,7 @@ class MAPLE(Algorithm):
         require("held_out", holds, f"a share that splits {min(samples):,} samples in two", self.held_out)
 
     def prepare(self, environments: Sequence[Environment], generator: Generator | None = None) -> Sequence[Environment]:
+        environments = super().prepare(environments)
         self.generator, self.start = torch.Generator().manual_seed(0), deepcopy(self.model.state_dict())
         inner, validation = zip(*(split(e, self.held_out, self.generator) for e in environments), strict=True)
         self.inner, kept = pool(inner), self.budget if self.learn_probabilities else 1.0
@@ -78,9 +79,10 @@ class MAPLE(Algorithm):
         shares, scale = self.draw(), torch.ones(1).to(self.weights).requires_grad_()
         size = self.inner_steps, self.inner_batch
         before = settle(self.model, self.start, self.inner, shares, size, self.inner_rate, self.l2, self.generator)
-        found = risks(lambda inputs: scale * self.model(inputs), environments)  # at θ_T, and `before` is θ_{T−1}
+        found = risks(lambda inputs: scale * self.predict(inputs), environments)  # at θ_T, and `before` is θ_{T−1}
         phi = OBJECTIVES[self.objective](found, scale)
-        slopes = slopes_along(self.model, before, grad(phi, list(self.model.parameters())), self.inner)
+        direction = grad(phi, [*trainable(self.model).values()], allow_unused=True, materialize_grads=True)
+        slopes = slopes_along(self.model, before, direction, self.inner)
         for tensor, others in ((self.probabilities, self.weights), (self.weights, self.mask)):
             if tensor.requires_grad:
                 accumulate(tensor, hypergradient(slopes, others.detach(), shares, self.inner_rate))

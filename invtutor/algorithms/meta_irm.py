@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from invtutor.algorithms.algorithm import Algorithm, Metrics, within
-from invtutor.algorithms.descent import descend, risk_at
+from invtutor.algorithms.descent import descend, risk_at, trainable
 from invtutor.environments import Environment
 from invtutor.risks import squared_norm
 
@@ -47,10 +47,12 @@ class MetaIRM(Algorithm):
     least_environments = 2
 
     def backward(self, environments: Sequence[Environment]) -> Metrics:
-        theta = dict(self.model.named_parameters())
+        theta = trainable(self.model)
         inner = [risk_at(self.model, theta, e.inputs, e.labels) for e in environments]
         adapted = [descend(theta, loss, self.inner_rate, first_order=self.first_order) for loss in inner]
         pairs = [(i, j) for i in range(len(inner)) for j in range(len(inner)) if (i == j) == self.same_environment]
+        if not pairs:
+            raise ValueError("Parameter `environments` should hold at least two for meta-IRM. Found one.")
         losses = torch.stack(
             [risk_at(self.model, adapted[i], environments[j].inputs, environments[j].labels) for i, j in pairs]
         )

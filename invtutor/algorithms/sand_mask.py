@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from invtutor.algorithms.algorithm import Algorithm, Metrics, within
-from invtutor.algorithms.descent import accumulate, environment_gradients
+from invtutor.algorithms.descent import accumulate, environment_gradients, trainable
 from invtutor.environments import Environment
 
 __all__ = ["SandMask", "soft_mask"]
@@ -42,7 +42,7 @@ class SandMask(Algorithm):
     def backward(self, environments: Sequence[Environment]) -> Metrics:
         rows, by_environment = environment_gradients(self.model, environments)
         kept = []
-        for name, theta in self.model.named_parameters():
+        for name, theta in trainable(self.model).items():
             mask = soft_mask(rows[name], self.threshold, self.steepness)
             kept.append(mask.double().mean().item())
             gradient = mask * rows[name].mean(0) / (mask.mean().clamp(min=1e-10) if self.rescale else 1.0)

@@ -27,6 +27,7 @@ class Upweighting(Algorithm):
     label = "upweighting"
 
     def prepare(self, environments: Sequence[Environment], generator: Generator | None = None) -> Sequence[Environment]:
+        self.check(environments)
         samples = pool(environments)
         return [redraw(samples, group_shares(samples), generator)]
 
