@@ -39,9 +39,10 @@ def gradient(weights: Tensor, flip_rate: float, label_noise: float = 0.25) -> Te
 
 
 def accuracy(weights: Tensor, flip_rate: float, label_noise: float = 0.25) -> Tensor:
-    """Exact accuracy, (*, 2) → (*); a tie counts half."""
+    """Exact accuracy, (*, 2) → (*); a tie counts half, and so does what is one up to the rounding of floats."""
     logits = weights @ CASES.T
-    right = (logits > 0).double() + 0.5 * (logits == 0).double()
+    tie = logits.abs() <= 1e-12 * weights.abs().sum(-1, keepdim=True)
+    right = torch.where(tie, 0.5, (logits > 0).double())
     return right @ _chances(flip_rate, label_noise)
 
 

@@ -413,3 +413,26 @@ def test_no_painting_outside_zero_to_one(plain: World, rate: float) -> None:
 def test_unknown_clue(plain: World) -> None:
     with pytest.raises(ValueError, match=r"^Parameter `clue` should be one of .+\. Found 'shape'\.$"):
         plain.bayes("shape")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rates", [(0.15, 0.35), (0.2, 0.3), (0.1, 0.4), (0.25, 0.25), (0.05, 0.15, 0.3, 0.5)])
+def test_where_two_labels_are_equally_likely_the_pooled_predictor_tosses_a_coin(
+    digits: Digits, rates: tuple[float, ...]
+) -> None:
+    """The mean flip rate is the label noise, so that color and shape, where they differ, weigh the same."""
+    world = colored_mnist(digits, flip_rates=rates, label_noise=0.25, samples=10)
+    for order in (world, replace(world, train=world.train[::-1])):
+        pooled = order.bayes("pooled")
+        for rate in (0.0, 0.1, 0.5, 0.9, 1.0):
+            assert pooled.accuracy(rate) == pytest.approx((0.75 + 1 - rate) / 2)
+    nearly = replace(world, label_noise=tuple(noise + 1e-6 for noise in world.label_noise))
+    assert nearly.bayes("pooled").accuracy(0.9) == pytest.approx(0.1)  # color is right a little more often
+
+
+def test_environments_have_names_of_their_own(digits: Digits) -> None:
+    world = colored_mnist(digits, flip_rates=(0.1, 0.1 + 1e-9, 0.2, 0.2), samples=10)
+    assert len({e.name for e in (*world.train, *world.validation)}) == 8
+    with pytest.raises(
+        ValueError, match=r"^Parameter `name` of environments should be .* Found 'train p=0.2 \(3\)' tw"
+    ):
+        replace(world, train=(*world.train, world.train[2]))

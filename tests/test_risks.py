@@ -1,5 +1,6 @@
 """Risk and accuracy against formulas written out in numpy, and the curve against much painting."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import sqrt
 
@@ -9,9 +10,12 @@ import torch
 from torch import Tensor
 from worlds import network, training_environments
 
+from invtutor.algorithms import irmv1
 from invtutor.digits import Digits
 from invtutor.environments import colored_mnist
+from invtutor.reweighting import error_shares
 from invtutor.risks import accuracy, accuracy_curve, corner_accuracies, correct, risk, risks, squared_norm
+from invtutor.selection import validation_corners
 
 
 def drawn(n: int, outputs: int) -> tuple[Tensor, Tensor]:
@@ -134,3 +138,78 @@ def test_the_curve_of_a_color_reader(digits: Digits) -> None:
     corners = corner_accuracies(lambda inputs: (inputs[:, 1] - inputs[:, 0]).sum((1, 2))[:, None], world)
     assert corners.tolist() == [1.0, 0.0]
     assert accuracy_curve(corners, (0.1, 0.9)) == pytest.approx([0.9, 0.1])
+
+
+UNFIT: dict[str, tuple[Tensor, Tensor]] = {
+    "labels (n, 1)": (torch.zeros(4, 1), torch.zeros(4, 1).long()),
+    "labels (n, 1) for two logits": (torch.zeros(4, 2), torch.zeros(4, 1).long()),
+    "float labels": (torch.zeros(4, 1), torch.zeros(4)),
+    "one-hot labels": (torch.zeros(4, 2), torch.eye(2).long().repeat(2, 1)),
+    "truth values": (torch.zeros(4, 1), torch.zeros(4).bool()),
+    "fewer labels": (torch.zeros(4, 1), torch.zeros(3).long()),
+    "more labels": (torch.zeros(1, 1), torch.zeros(3).long()),
+    "flat logits": (torch.zeros(4), torch.zeros(4).long()),
+    "deep logits": (torch.zeros(4, 1, 1), torch.zeros(4).long()),
+    "no samples": (torch.zeros(0, 1), torch.zeros(0).long()),
+    "no logits": (torch.zeros(4, 0), torch.zeros(4).long()),
+    "whole logits": (torch.zeros(4, 1).long(), torch.zeros(4).long()),
+    "a label too many": (torch.zeros(4, 1), torch.tensor([0, 1, 2, 1])),
+    "a label too many for three": (torch.zeros(4, 3), torch.tensor([0, 1, 2, 3])),
+    "labels -1 and 1": (torch.zeros(4, 1), torch.tensor([-1, 1, 1, -1])),
+    "labels of NumPy": (torch.zeros(4, 1), np.zeros(4, dtype=np.int64)),  # type: ignore[dict-item]
+}
+TAKERS: dict[str, Callable[[Tensor, Tensor], object]] = {
+    "risk": risk,
+    "risk of each": lambda logits, labels: risk(logits, labels, reduction="none"),
+    "correct": correct,
+    "slope": irmv1.slope,
+    "penalty": irmv1.penalty,
+    "penalty by halves": lambda logits, labels: irmv1.penalty(logits, labels, halves=True),
+}
+
+
+@pytest.mark.parametrize("unfit", UNFIT)
+@pytest.mark.parametrize("taker", TAKERS)
+def test_logits_and_labels_that_do_not_fit_are_refused_with_both_named(taker: str, unfit: str) -> None:
+    logits, labels = UNFIT[unfit]
+    with pytest.raises(ValueError, match=r"^Parameter `labels` should be .* for logits .* Found labels ") as caught:
+        TAKERS[taker](logits, labels)
+    assert "\n" not in str(caught.value)
+    if "halves" not in taker:
+        assert str(tuple(logits.shape)) in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.int16, torch.uint8])
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_labels_may_be_whole_numbers_of_any_size(dtype: torch.dtype, outputs: int) -> None:
+    logits, labels = drawn(50, outputs)
+    for taker in TAKERS.values():
+        assert torch.equal(torch.as_tensor(taker(logits, labels.to(dtype))), torch.as_tensor(taker(logits, labels)))
+
+
+def test_halves_need_two_samples() -> None:
+    with pytest.raises(ValueError, match=r"n at least 1\. Found labels and logits \(0,\)"):
+        irmv1.penalty(torch.zeros(1, 1), torch.zeros(1).long(), halves=True)
+
+
+def test_predictors_of_another_shape_are_refused(digits: Digits) -> None:
+    environment, world = training_environments()[0], colored_mnist(digits, samples=50)
+
+    def flat(inputs: Tensor) -> Tensor:
+        return inputs.flatten(1).sum(1)
+
+    for judged in (
+        lambda: accuracy(flat, environment),
+        lambda: risks(flat, [environment]),
+        lambda: corner_accuracies(flat, world),
+        lambda: validation_corners(flat, world),
+        lambda: error_shares(environment, flat, 2.0),
+    ):
+        with pytest.raises(ValueError, match=r"^Parameter `labels` should be whole numbers"):
+            judged()
+
+
+def test_a_prediction_that_is_not_a_number_is_never_right() -> None:
+    nan = torch.tensor([[torch.nan], [torch.nan], [2.0]])
+    assert correct(nan, torch.tensor([0, 1, 1])).tolist() == [False, False, True]
+    assert correct(torch.tensor([[torch.nan, 1.0], [0.0, torch.inf]]), torch.tensor([0, 1])).tolist() == [False, True]

@@ -98,3 +98,11 @@ def test_minimize_solves_a_grid_of_meta_irm() -> None:
 
     found = two_bit.minimize(objective, torch.zeros(len(settings), 2, dtype=torch.double))
     assert found == pytest.approx(torch.tensor(list(TABLE.values()), dtype=torch.double), abs=0.02)
+
+
+def test_ties_count_half_whatever_the_rounding() -> None:
+    for weight in (0.3, 1.0, 0.1 + 0.2, 1e-9, 1e6):
+        for other in (weight, 3 * (weight / 3), weight * (1 + 1e-15)):
+            weights = torch.tensor([[weight, other], [weight, -other], [0.0, 0.0]], dtype=torch.double)
+            found = two_bit.accuracy(weights, 0.1)
+            assert found.tolist() == pytest.approx([(0.75 + 0.9) / 2, (0.75 + 0.1) / 2, 0.5])
