@@ -154,7 +154,7 @@ def _read(raw: Path, names: Iterable[str]) -> tuple[Contents, Faults]:
         for path in _spellings(raw, name):
             try:
                 contents[name] = _content(path, *FILES[name])
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 continue
             except (OSError, EOFError, zlib.error) as error:
                 faults.setdefault(name, (path.name, _line(error)))

@@ -411,6 +411,7 @@ def test_a_folder_that_cannot_be_written_is_named(small, serve, monkeypatch, tmp
                                      "RuntimeError: operator torchvision::nms does not exist")],
 )  # fmt: skip
 def test_the_cause_is_named_where_torchvision_fails(monkeypatch, tmp_path, capsys, unrendered, body, cause) -> None:
+    monkeypatch.setenv("INVTUTOR_DATA", str(tmp_path / "empty"))
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         monkeypatch.delitem(sys.modules, name)
     if body is None:
@@ -458,7 +459,7 @@ def test_rendered_digits_are_shaped_and_inked_like_mnist(drawn) -> None:
     for images, labels in ((loaded.images, loaded.labels), (loaded.test_images, loaded.test_labels)):
         share = labels.bincount(minlength=10) / len(labels)
         assert len(share) == 10 and share.min() > 0.085 and share.max() < 0.115
-        assert 30 < images.float().mean() < 37  # MNIST: 33.3
+        assert 29 < images.float().mean() < 37  # MNIST: 33.3
         ink = images.sum((1, 2), dtype=torch.float32)
         assert ink.min() > 20 * 255  # no digit is lost; MNIST's lightest has 19.9 full pixels
         place = torch.arange(28.0)

@@ -13,7 +13,7 @@ import nbformat
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from invtutor import lessons
+from invtutor import lessons, mnist
 from invtutor.cli import main
 from invtutor.lessons import (
     Lesson,
@@ -68,6 +68,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "shelf"
     folder.mkdir()
     monkeypatch.setattr(lessons, "folder", lambda: folder)
+    monkeypatch.setattr(lessons, "announce", lambda source: None)  # that of digits has its own tests
     return folder
 
 
@@ -244,6 +245,23 @@ def test_wrong_parameters_write_nothing(lesson: Lesson, tmp_path: Path, given: d
 def test_wrong_limits(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"Parameter `{name}` should be above 0 and finite. Found {value}"):
         Limits(**{name: value})
+
+
+def test_a_stand_in_is_told_of_on_the_terminal_before_anything_runs(
+    lesson: Lesson, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said: list[str] = []
+    mnist._say.cache_clear()
+    monkeypatch.setattr(mnist, "ensure", lambda: "all four files are missing in here")
+    monkeypatch.setattr(lessons, "announce", mnist.announce)
+    monkeypatch.setattr(lessons, "_run", lambda *_: said.append(capsys.readouterr().out))
+    for given in ({"source": "rendered"}, {}, {}):
+        with pytest.raises(LessonError, match=r"left no result\.json"):
+            execute(lesson, given, out=tmp_path / "out")
+    assert said == ["", "Digits: a rendered stand-in, not MNIST: all four files are missing in here.\n", ""]
+    with pytest.raises(LessonError, match=r"^03_irmv1: MNIST cannot be had: all four files are missing in here\.$"):
+        execute(lesson, {"source": "mnist"}, out=tmp_path / "new")
+    assert len(said) == 3 and files(tmp_path / "new") == []
 
 
 def test_out_that_cannot_be_used(lesson: Lesson, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """What a stranger finds: files that agree with one another, and nothing that should not be in a repository."""
 
+import ast
 import pkgutil
 import re
 import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -59,6 +61,32 @@ def test_the_readme_names_every_lesson_and_method() -> None:
         assert f"notebooks/{path.name}" in README
     for name in ALGORITHMS:
         assert name in README
+
+
+def imported(folder: Path) -> dict[str, Path]:
+    """The packages that the Python files of a folder import, each with one of them."""
+    found: dict[str, Path] = {}
+    for path in folder.glob("*.py") if folder == ROOT else folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            found |= {name.split(".")[0]: path for name in names}
+    return {name: path for name, path in found.items() if name not in sys.stdlib_module_names}
+
+
+def test_what_is_imported_is_declared() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    base, extras = project.split("[project.optional-dependencies]")
+    needed, book = (set(re.findall(r'"([\w-]+)(?:\[\w+\])?>=', text)) for text in (base, extras.split("test =")[0]))
+    distributions = {"IPython": "ipython", "zmq": "pyzmq"}
+    inside = {distributions.get(name, name): path for name, path in imported(ROOT / "invtutor").items()}
+    assert len(inside) > 15
+    bookish = {name for name, path in inside.items() if path.parent.name == "book"}
+    assert inside.keys() - {"invtutor"} - bookish <= needed
+    assert bookish - {"invtutor"} <= needed | book
+    own = {path.stem for path in (ROOT / "tests").rglob("*.py")} | {"invtutor"}
+    tested = {distributions.get(name, name) for name in (imported(ROOT / "tests") | imported(ROOT)).keys() - own}
+    assert tested <= needed | set(re.findall(r'"([\w-]+)(?:\[\w+\])?>=', extras))
 
 
 def test_constraints_pin_every_dependency() -> None:
