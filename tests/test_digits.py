@@ -19,7 +19,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from invtutor import digits, mnist
+from invtutor import digits, mnist, typefaces
 from invtutor.digits import Digits, DigitsError, load_digits
 
 NAMES = tuple(mnist.FILES)
@@ -399,7 +399,7 @@ def test_processes_at_once_all_get_whole_files(small, serve, tmp_path) -> None:
 def test_a_folder_that_cannot_be_written_is_named(small, serve, monkeypatch, tmp_path, unrendered) -> None:
     asked = serve(whole)
     (tmp_path / "data").write_text("a file, so that no folder can be made in it")
-    with pytest.raises(DigitsError, match=r"train-images-idx3-ubyte \(.*Not a directory"):
+    with pytest.raises(DigitsError, match=r"missing in .*train-images-idx3-ubyte: .*Not a directory"):
         load_digits("mnist")
     assert asked == []
     assert load_digits(quiet=True).source == "rendered"
@@ -466,7 +466,7 @@ def test_rendered_digits_are_shaped_and_inked_like_mnist(drawn) -> None:
         for axis in (1, 2):
             middle = (images.sum(axis, dtype=torch.float32) * place).sum(1) / ink
             assert (middle - 13.5).abs().max() < 2.5 and (middle - 13.5).abs().mean() < 0.8
-        assert (images[:, [0, -1]].amax((1, 2)) > 0).float().mean() < 0.01
+        assert (images[:, [0, -1]].amax((1, 2)) > 0).float().mean() < 0.015
     assert len(torch.unique(loaded.images[:2000].flatten(1), dim=0)) == 2000
 
 
@@ -491,6 +491,13 @@ def test_clean_rendered_digits_are_learnable_but_no_toy(drawn) -> None:
     with torch.no_grad():
         accuracy = ((logits(test_inputs) > 0) == (test_labels > 0)).float().mean().item()
     assert 0.95 < accuracy < 0.999
+
+
+def test_the_typefaces_of_the_test_are_new() -> None:
+    seen, unseen = (typefaces._outlines(test).flatten(1) for test in (False, True))
+    assert len(seen) > 10 and len(unseen) > 3
+    assert torch.cdist(seen, seen).fill_diagonal_(torch.inf).min() < 100  # two weights of one family
+    assert torch.cdist(unseen, seen).min() > 150
 
 
 def test_the_drawing_is_the_same_every_time_and_touches_no_global_state(drawn) -> None:
