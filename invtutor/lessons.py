@@ -624,8 +624,8 @@ def _run(notebook: Any, lesson: Lesson, limits: Limits, quiet: bool) -> None:
                 while await monitor.poll(0):
                     await monitor.recv_multipart()
                     self.cut = time.monotonic()
-            # Cut off since a second, and its kernel lives and computes on: one message alone was too large.
-            if self.running and time.monotonic() > self.cut + 1 and await self.km.is_alive():
+            # Cut off since seconds, and its kernel lives and computes on: one message alone was too large.
+            if self.running and time.monotonic() > self.cut + 3 and await self.km.is_alive():
                 self.said = most + 1
             if self.said > most:
                 return f"more than {limits.max_output:g} MB of output"

@@ -332,7 +332,7 @@ def test_output_is_bounded(tmp_path: Path, kind: str) -> None:
     path = write(tmp_path / "a.ipynb", notebook(cell("1"), cell(ENDLESS[kind])))
     line = ENDLESS[kind].splitlines()[0]
     with pytest.raises(LessonError) as failure:
-        execute(find(path), {}, out=tmp_path / "out", limits=Limits(timeout=30, max_output=2), quiet=True)
+        execute(find(path), {}, out=tmp_path / "out", limits=Limits(timeout=120, max_output=2), quiet=True)
     said, failed = str(failure.value), tmp_path / "out" / "a.failed.ipynb"
     assert said == f"a: cell [2] `{line}`: stopped at more than 2 MB of output (see {failed})"
     assert failed.stat().st_size < 12e6
