@@ -3,8 +3,10 @@
 import functools
 import importlib
 import importlib.metadata
+import os
 import platform
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -23,6 +25,12 @@ def version(package: str) -> str:
 def _imported(package: str) -> str:
     importlib.import_module(package)
     return version(package)
+
+
+def _torchvision() -> str:
+    # Its import makes a folder for torch's compiler unless there is one, and here nothing is to be made.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", tempfile.gettempdir())
+    return _imported("torchvision")
 
 
 def _devices() -> str:
@@ -63,7 +71,7 @@ _ESSENTIAL: Mapping[str, Callable[[], str]] = {
     **{package: functools.partial(_imported, package) for package in _PACKAGES},
 }
 _OPTIONAL: Mapping[str, Callable[[], str]] = {
-    "torchvision": functools.partial(_imported, "torchvision"),
+    "torchvision": _torchvision,
     "memory": _memory,
 }
 

@@ -20,7 +20,7 @@ from invtutor.algorithms.algorithm import Algorithm, Metrics
 from invtutor.digits import Digits, load_digits
 from invtutor.environments import Environment
 from invtutor.fields import fit, from_text, hints, valid
-from invtutor.files import finite, write_atomically
+from invtutor.files import finite, is_sealed, sealed, write_atomically
 from invtutor.history import GLOSSARY, History
 from invtutor.mnist import announce
 from invtutor.recipes import (
@@ -450,13 +450,7 @@ def execute(recipe: Recipe, changes: Sequence[Change], out: str | os.PathLike[st
     _check(recipe, changes)
     find_device(recipe.device)
     result = Path(out) / "result.json"
-    try:
-        found = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {"method": recipe.method}
-    except OSError as error:
-        raise ValueError(f"Cannot write results into {result.parent}: {error.strerror}.") from None
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or found.get("method") != recipe.method:
+    if os.path.lexists(result) and not (is_sealed(result) and _method(result) == recipe.method):
         raise ValueError(f"{result} is not a result of {recipe.method}; choose another folder.")
     announce(recipe.source)
     digits = load_digits(recipe.source, quiet=True)
@@ -483,7 +477,11 @@ def execute(recipe: Recipe, changes: Sequence[Change], out: str | os.PathLike[st
         "note": session.note(),
     }
     try:
-        write_atomically(result, json.dumps(finite(record), indent=2, allow_nan=False) + "\n")
+        write_atomically(result, sealed(json.dumps(finite(record), allow_nan=False)))
     except OSError as error:
         raise ValueError(f"Cannot write results into {result.parent}: {error.strerror}.") from None
     return session
+
+
+def _method(result: Path) -> object:
+    return json.loads(result.read_text(encoding="utf-8")).get("method")

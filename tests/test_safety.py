@@ -17,22 +17,22 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import psutil  # type: ignore[import-untyped]
 import pytest
-from test_faults import reaper  # noqa: F401
+from test_faults import COMMAND, reaper  # noqa: F401
 from test_lessons import write_lesson
 
-from invtutor import files
+from invtutor import files, lessons
 from invtutor.book import MANIFEST
 from invtutor.sweeps import Result
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and looks at processes as Linux has them")
 
 DRIVER = """
-import gzip, hashlib, json, os, random, signal, sys, time
+import hashlib, json, os, resource, signal, sys, time, traceback
 from pathlib import Path
 
 import nbclient, nbconvert, nbformat, papermill, torch, jupyter_client.manager, latex2mathml.converter, tqdm
@@ -56,7 +56,7 @@ for room in (live, sweeps, recipes):
     room.load_digits = lambda *_, **__: crude
 tiny = {"samples": 60, "width": 4, "batch_size": 20, "steps": 4, "anneal": 1}
 rows = tuple(sweeps.Row(name, name, tiny) for name in ("erm", "vrex"))
-sweeps.TABLES = {"two_spurious": sweeps.Table("Small", ("test p=0.9",), rows, {"smoke": 3})}
+sweeps.TABLES = {"two_spurious": sweeps.Table("Small", ("test p=0.9",), rows, {"smoke": 3, "quick": 3})}
 
 mirror = root / "mirror"
 small = {path.name: path.read_bytes() for path in mirror.iterdir() if path.suffix != ".gz"}
@@ -66,9 +66,13 @@ MNIST.mirrors = [f"{mirror.as_uri()}/"]
 
 
 def command(words):
-    if words[0] == "digits":
+    if words[0] != "digits":
+        return cli.main(words)
+    try:
         return digits.load_digits(words[1], quiet=True).source != words[1]
-    return cli.main(words)
+    except digits.DigitsError as error:
+        print("invtutor: error:", error)
+        return 1
 
 
 def changes(event, args):
@@ -77,50 +81,59 @@ def changes(event, args):
     return event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod", "os.truncate", "subprocess.Popen")
 
 
-def child(words, at, pipe, said):
+def child(job, pipe, said):
     os.setsid()
     for stream in (1, 2):
         os.dup2(said, stream)
+    os.environ.update(job["env"])
+    if job["limit"]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job["limit"], job["limit"]))
     count = 0
 
     def count_and_kill(event, args):
         nonlocal count
         if changes(event, args):
             count += 1
-            if count == at:
+            if count == job["at"]:
                 os.killpg(0, signal.SIGKILL)
 
     sys.addaudithook(count_and_kill)
-    code = command(words)
+    code = command(job["words"])
     os.write(pipe, json.dumps([code, count]).encode())
+
+
+def begin(job):
+    read, write = os.pipe()
+    said = os.open(root / "said", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+    if (pid := os.fork()) == 0:
+        try:
+            child(job, write, said)
+        except BaseException:
+            os.write(said, traceback.format_exc().encode())
+        finally:
+            os._exit(0)
+    os.close(write), os.close(said)
+    return pid, read
 
 
 print("ready", flush=True)
 for line in sys.stdin:
     job = json.loads(line)
-    read, write = os.pipe()
-    said = os.open(root / "said", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     started = time.monotonic()
-    if (pid := os.fork()) == 0:
-        try:
-            child(job["words"], job["at"], write, said)
-        except BaseException:
-            import traceback
-            os.write(said, traceback.format_exc().encode())
-        finally:
-            os._exit(0)
-    os.close(write)
+    begun = [begin(job) for _ in range(job["copies"])]
     if job["seconds"]:
         time.sleep(job["seconds"])
         try:
-            os.killpg(pid, signal.SIGKILL)
+            os.killpg(begun[0][0], signal.SIGKILL)
         except ProcessLookupError:
             pass  # not yet its group's leader, or over
-    answer = os.read(read, 1000)
-    os.close(read), os.close(said)
-    os.waitpid(pid, 0)
-    told = {"answer": json.loads(answer or "null"), "seconds": time.monotonic() - started}
-    print(json.dumps(told | {"said": (root / "said").read_text()}), flush=True)
+    answers = []
+    for pid, read in begun:
+        answers.append(json.loads(os.read(read, 1000) or "null"))
+        os.close(read)
+        os.waitpid(pid, 0)
+    told = {"answers": answers, "seconds": time.monotonic() - started, "said": (root / "said").read_text()}
+    print(json.dumps(told), flush=True)
 """
 
 
@@ -159,6 +172,15 @@ def decoys(folder: Path, outside: Path, *, result: bool = True) -> None:
     (folder / "read-only" / "file").write_text("mine")
     (folder / "read-only" / "file").chmod(0o444)
     (folder / "read-only").chmod(0o555)
+
+
+class Ended(NamedTuple):
+    """Exit statuses, None for a command that was killed or let an exception out; how often it changed files."""
+
+    codes: list[int | None]
+    count: int
+    seconds: float
+    said: str
 
 
 class Machine:
@@ -208,11 +230,17 @@ class Machine:
         )
         assert self.driver.stdout and self.driver.stdout.readline() == "ready\n"
 
-    def call(self, words: list[str], *, at: int = 0, seconds: float = 0.0) -> dict[str, Any]:
-        """Run a command to its end, or kill it at an operation on files, or after so many seconds."""
+    def call(
+        self, words: list[str], *, at: int = 0, seconds: float = 0.0, copies: int = 1, limit: int = 0, **env: str
+    ) -> Ended:
+        """Run a command to its end, or kill it at an operation on files, or after so many seconds; copies at once; with
+        files of at most so many bytes."""
         assert self.driver.stdin and self.driver.stdout
-        self.driver.stdin.write(json.dumps({"words": words, "at": at, "seconds": seconds}) + "\n")
-        return json.loads(self.driver.stdout.readline())  # type: ignore[no-any-return]
+        job = {"words": words, "at": at, "seconds": seconds, "copies": copies, "limit": limit, "env": env}
+        self.driver.stdin.write(json.dumps(job) + "\n")
+        told = json.loads(self.driver.stdout.readline())
+        codes, counts = zip(*(answer or (None, 0) for answer in told["answers"]), strict=True)
+        return Ended(list(codes), counts[0], told["seconds"], told["said"])
 
     def untouched(self) -> None:
         """Every decoy is as it was."""
@@ -315,6 +343,10 @@ def test_there_are_a_hundred_kills() -> None:
     assert sum(kills for _, kills, _ in COMMANDS.values()) >= 100
 
 
+def scratch(made: set[str]) -> list[str]:
+    return [path for path in made if path.rpartition("/")[2].startswith(".invtutor-")]
+
+
 def clear(machine: Machine) -> None:
     """As before the first command."""
     for path in sorted(machine.made(), reverse=True):
@@ -331,23 +363,111 @@ def test_killed_at_random_moments(name: str, machine: Machine, reaper: None) -> 
     rng = random.Random(name)
     clear(machine)
     first = machine.call(words)
-    assert first["answer"] and first["answer"][0] == 0, first
+    assert first.codes == [0], first
     made = machine.made()
-    assert made and not [path for path in made if "/.invtutor-" in path and "read-only" not in path]
+    assert made and not scratch(made)
     machine.untouched()
     for kill in range(kills):
         if kill % 3 == 0:  # from nothing, and over what an earlier run has left
             clear(machine)
-        moment = (
-            {"at": rng.randint(1, first["answer"][1])} if kill % 2 else {"seconds": rng.uniform(0.02, first["seconds"])}
-        )
-        killed = machine.call(words, **moment)  # type: ignore[arg-type]
+        at, seconds = (rng.randint(1, first.count), 0.0) if kill % 2 else (0, rng.uniform(0.02, first.seconds))
+        killed = machine.call(words, at=at, seconds=seconds)
         machine.untouched()
         whole(machine.root)
         machine.quiet()
         if kill % 3 == 2 or kill == kills - 1:
             again = machine.call(words)
-            assert again["answer"] and again["answer"][0] == 0, (moment, killed, again)
-            assert machine.made() == made, moment
+            assert again.codes == [0], (at, seconds, killed, again)
+            assert machine.made() == made, (at, seconds)
             whole(machine.root)
     machine.untouched()
+
+
+# ------------------------------------------------------------------------------------------------- other troubles
+
+
+@pytest.mark.parametrize("name", ["run LESSON", "course", "reproduce", "lab", "digits, mnist", "digits, rendered"])
+def test_two_at_once_in_one_folder(name: str, machine: Machine, reaper: None) -> None:  # noqa: F811
+    words, _, whole = COMMANDS[name]
+    clear(machine)
+    ended = machine.call(words, copies=2)
+    assert ended.codes == [0, 0], ended
+    machine.untouched()
+    whole(machine.root)
+    machine.quiet()
+    assert not scratch(machine.made())
+
+
+@pytest.mark.parametrize("name", ["run METHOD", "reproduce", "book", "lab", "digits, mnist", "digits, rendered"])
+def test_a_disk_that_takes_little(name: str, machine: Machine) -> None:
+    """As a full one, for files of more than a kilobyte: one line, what is there stays, and later it goes on."""
+    words, _, whole = COMMANDS[name]
+    clear(machine)
+    ended = machine.call(words, limit=1500 if "mnist" in name else 1000)
+    if name == "digits, rendered":
+        assert ended.codes == [0], "they are drawn again the next time"
+    else:
+        assert ended.codes in ([1], [2]), ended
+        assert ended.said.count("invtutor: error: ") == 1 and "File too large" in ended.said, ended
+        assert "Traceback" not in ended.said
+    machine.untouched()
+    whole(machine.root)
+    assert not scratch(machine.made())
+    assert machine.call(words).codes == [0]
+
+
+@pytest.mark.parametrize("name", ["run LESSON", "run METHOD", "lab", "digits, rendered"])
+def test_a_home_and_a_cache_that_cannot_be_written(name: str, machine: Machine) -> None:
+    clear(machine)
+    nowhere = {"HOME": "/proc/nowhere", "XDG_CACHE_HOME": "/proc/nowhere/cache"}
+    ended = machine.call(COMMANDS[name][0], **nowhere)
+    assert ended.codes == [0], ended
+    machine.untouched()
+
+
+CALLS = """doctor
+--help
+run --help
+lessons
+link me/it --ref v1
+link me/it --ref v1 --lesson 99
+run nonsense
+run 00 -p nothing=1
+run 00 -p seed=x
+run 00 --out LESSONS
+run vrex -p width=-1
+course --out SHELF
+course -p nothing=1
+book --out SHELF
+book --out .
+book --out ../books
+book ../lab/mine.failed.ipynb --out ../new
+lab SHELF
+lab ../work/empty
+reproduce --tables nothing --out ../new/all.jsonl
+reproduce --out ../work
+reproduce --out ../work/result.json
+reproduce --out ../outside/notes.txt
+reproduce --out SHELF/00_start.ipynb
+reproduce --seeds 0""".splitlines()
+
+
+def test_what_only_tells_and_what_is_refused_writes_nothing(machine: Machine) -> None:
+    clear(machine)
+    (machine.root / "said").unlink(missing_ok=True)
+    before, shelf = snapshot(machine.root), str(machine.root / "shelf")
+    environment = machine.environment | {
+        "INVTUTOR_DATA": str(machine.root / "mistyped"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    for call in CALLS:
+        words = [word.replace("SHELF", shelf).replace("LESSONS", str(lessons.folder())) for word in call.split()]
+        if call in ("doctor", "run 00 --out LESSONS"):  # the real command, and all that its imports do
+            run = subprocess.run([COMMAND, *words], cwd=machine.root / "work", env=environment, check=False)
+            code = run.returncode
+        else:
+            ended = machine.call(words, INVTUTOR_DATA=str(machine.root / "mistyped"))
+            (code,) = ended.codes
+            (machine.root / "said").unlink()
+        assert code == (0 if call in CALLS[:5] else 2), (call, code)
+        assert snapshot(machine.root) == before, call
