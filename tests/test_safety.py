@@ -287,10 +287,8 @@ def machine() -> Iterator[Machine]:
 
 
 def runs(root: Path) -> None:
-    for path in [*root.glob("out/*/0*.ipynb"), *root.glob("out/*/result.json")]:
+    for path in [*root.glob("out/*/0*.ipynb"), *root.glob("out/*/result.json"), *root.glob("method/result.json")]:
         assert path.name.endswith("failed.ipynb") or files.is_sealed(path), path
-    if (root / "method/result.json").exists():
-        assert json.loads((root / "method/result.json").read_text())["method"] == "vrex"
 
 
 def sites(root: Path) -> None:
