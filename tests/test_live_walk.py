@@ -23,7 +23,7 @@ from invtutor.figures import Screen
 from invtutor.live import PRESETS, Change, knobs, parse_change, read_recipe, replay, sign
 from invtutor.recipes import ALGORITHMS, Recipe
 from invtutor.widgets import Live, live_panel
-from invtutor.widgets.live_panel import LADDERS, OWN, SPEEDS
+from invtutor.widgets.live_panel import OWN
 
 ACTIONS = 300
 LEAST = {"samples": 60, "width": 8}  # of the walk's own world, in place of the presets' own
@@ -32,13 +32,13 @@ LEAST = {"samples": 60, "width": 8}  # of the walk's own world, in place of the 
 @pytest.fixture
 def small(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> Digits:
     """A few digits that pass for MNIST's, so that the presets' hints are in their own world; nothing is painted."""
-    monkeypatch.setattr(environments, "POOL", 400)
+    monkeypatch.setattr(environments, "POOL", 4000)  # a smoke profile needs 2,000 each
     monkeypatch.setattr(environments, "HELD_OUT", 100)
     monkeypatch.setattr(live, "_LEAST", LEAST)
     monkeypatch.setattr(Screen, "png", lambda self: b"")
     monkeypatch.setattr(live_panel, "SLOWEST", 0.0)
     monkeypatch.setattr(live_panel, "HZ", 1e6)
-    train, test = slice(0, 500), slice(0, 100)
+    train, test = slice(0, 4100), slice(0, 100)
     return Digits(
         "mnist", digits.images[train], digits.labels[train], digits.test_images[test], digits.test_labels[test]
     )
@@ -79,7 +79,7 @@ class Walk:
 
     async def turn(self) -> None:
         name, pictures = self.random.choice([*knobs(self.recipe), "speed"]), self.panel.pictures
-        await self.set(name, self.random.choice(SPEEDS if name == "speed" else LADDERS[name]))
+        await self.set(name, self.random.choice([value for _, value in self.panel.controls[name].options]))
         while self.panel.playing and self.panel.pictures == pictures:  # the next picture shows it
             await asyncio.sleep(0)
 
