@@ -23,8 +23,10 @@ test: install          ## style, types, the library, every notebook under nbval,
 install: .venv/.installed
 
 .venv/.installed: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test]"
+	@echo "Installing the course into .venv: up to some GB are downloaded, which may take from two to twenty minutes."
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv || { \
+	  echo "Cannot make .venv. On Debian and Ubuntu: sudo apt install python3-venv, then make again."; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test]"
 	touch $@
 
 bench: install         ## how fast it is on this machine

@@ -299,7 +299,10 @@ def _device_words(device: object) -> str:
     if device is None or (isinstance(device, str) and device == "auto"):
         return "auto"
     try:
-        known = torch.device(int(device) if isinstance(device, str) and device.isdecimal() else device)  # type: ignore[call-overload]
+        given = int(device) if isinstance(device, str) and device.isdecimal() else device
+        known = torch.device(given)  # type: ignore[call-overload]
+        if type(given) is int and known.index != given:  # torch counts to 127, and then from -128
+            raise ValueError
     except Exception:  # torch raises this and that
         wish = "auto, or a device of torch such as cpu, cuda:0 or mps"
         raise ValueError(f"Parameter `device` should be {wish}. Found {shown(device)}.") from None

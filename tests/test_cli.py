@@ -294,3 +294,47 @@ def test_every_command_has_help_with_an_example(command: str, capsys: pytest.Cap
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("invtutor ")
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii"])
+@pytest.mark.parametrize("module", ["invtutor", "invtutor.cli"])
+def test_every_terminal_can_show_what_is_said(tmp_path: Path, encoding: str, module: str) -> None:
+    env = os.environ | {"PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", module]
+    listed = subprocess.run([*command, "lessons"], env=env, capture_output=True, cwd=tmp_path, check=False)
+    assert listed.returncode == 0 and listed.stderr == b"" and b"?, the weight of IRMv1" in listed.stdout
+    wrong = subprocess.run([*command, "run", "λ"], env=env, capture_output=True, cwd=tmp_path, check=False)
+    assert wrong.returncode == 2 and wrong.stderr.count(b"\n") == 1 and b"Traceback" not in wrong.stderr
+
+
+def test_what_nobody_thought_of_is_one_line(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> None:
+        raise RuntimeError("out of\nluck")
+
+    monkeypatch.setattr(lessons, "lessons", broken)
+    assert main(["lessons"]) == 1
+    assert capsys.readouterr().err == "invtutor: error: RuntimeError: out of luck\n"
+    monkeypatch.setenv("INVTUTOR_TRACEBACK", "1")
+    with pytest.raises(RuntimeError, match="luck"):
+        main(["lessons"])
+
+
+def test_damaged_results_are_refused_by_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = json.loads(sweeps.MEASURED.read_text(encoding="utf-8").splitlines()[0])
+    damaged = [json.dumps(whole | {"metrics": None}), '{"recipe": {' + '"a": [' * 5000, "[" * 100_000, "[]", "3"]
+    damaged += [json.dumps(whole | {"metrics": whole["metrics"] | {"gray": "much"}}), json.dumps(whole | {"cpu": None})]
+    damaged += [
+        json.dumps(whole | {"recipe": {"algorithm": "erm", "pace": 3}}),
+        json.dumps(whole | {"corners": [1, "x"]}),
+    ]
+    damaged += [json.dumps(whole | {"validation": {}}), json.dumps(whole | {"made": []}), json.dumps(whole | {"x": 1})]
+    path = tmp_path / "results.jsonl"
+    for line in damaged:
+        text = f"{json.dumps(whole)}\n{line}\n"
+        path.write_text(text, encoding="utf-8")
+        assert main(["reproduce", "--out", str(path)]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"invtutor: error: {path}, line 2 is not a result") and said.count("\n") == 1, line[:80]
+        assert path.read_text(encoding="utf-8") == text
