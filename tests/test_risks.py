@@ -11,9 +11,9 @@ from torch import Tensor
 from worlds import network, training_environments
 
 from invtutor.algorithms import irmv1
+from invtutor.algorithms.jtt import error_shares
 from invtutor.digits import Digits
 from invtutor.environments import colored_mnist
-from invtutor.reweighting import error_shares
 from invtutor.risks import accuracy, accuracy_curve, corner_accuracies, correct, risk, risks, squared_norm
 from invtutor.selection import validation_corners
 
