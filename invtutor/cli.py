@@ -58,6 +58,11 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(_complain(message, 2))
 
+    def format_help(self) -> str:
+        if self.prog.endswith(" run"):  # only now: the methods come with torch, which takes seconds to load
+            self.epilog = f"{self.epilog}. Methods: {', '.join(_methods())}."
+        return super().format_help()
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="invtutor", description="A course on invariant learning, in notebooks you can steer.")

@@ -30,7 +30,7 @@ from invtutor import figures
 from invtutor.digits import Digits, load_digits
 from invtutor.files import finite, is_sealed, sealed, write_atomically
 from invtutor.history import spread
-from invtutor.recipes import PROFILES, Recipe, Run, find_device, run
+from invtutor.recipes import PROFILES, Recipe, Run, find_device, parameter, run
 
 __all__ = ["STANDARD", "Lesson", "begin", "peak_memory", "picture", "show"]
 
@@ -205,13 +205,15 @@ def begin(name: str, **parameters: Any) -> Lesson:
         profile = os.environ.get("INVTUTOR_PROFILE") or "quick"
     if profile not in PROFILES:
         raise ValueError(f"Parameter `profile` should be one of auto, {', '.join(PROFILES)}. Found {profile!r}.")
+    for key, value in parameters.items():  # before digits are loaded
+        if key not in ("profile", "source", "out_dir"):
+            parameter(key, value)
     seed = parameters.get("seed", 0)
     device = str(find_device(parameters.get("device", "auto")))
     if out_dir := parameters.get("out_dir"):
         _require_free(out_dir)
     digits = load_digits(parameters.get("source", "auto"), quiet=True)
     lesson = Lesson(name, profile, seed, device, digits, dict(parameters))
-    lesson.recipe("irmv1", **{k: v for k, v in parameters.items() if k == "penalty_weight"})  # refuses bad values now
     print(f"digits: {digits} · profile: {profile}, {lesson.seeds} seeds from {seed} · device: {device_name(device)}")
     if lesson.unjudged:
         note = "tables, pictures and their descriptions are of this run, the numbers in the text are not"

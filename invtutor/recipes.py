@@ -449,7 +449,8 @@ def run(recipe: Recipe, *, digits: Digits | None = None, progress: bool = True) 
     )
     seconds = time.perf_counter() - start
     final = {e.name: accuracy(algorithm.predict, e) for e in world.train}
-    final["gray"] = accuracy(algorithm.predict, world.corners[0][1].gray())
+    shown = world.corners[0][1]  # in a gray world it is gray already
+    final["gray"] = accuracy(algorithm.predict, shown if world.grayscale else shown.gray())
     corners = corner_accuracies(algorithm.predict, world)
     kept = [record["kept"] for record in history if "kept" in record]
     said = note(first, algorithm.parameters(), kept)
