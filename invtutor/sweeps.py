@@ -258,7 +258,8 @@ class Result:
         finite = all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
         require("metrics", finite, "finite numbers", numbers)
         require("corners", corners.shape in ((2,), (2, 2)), "two accuracies, or two times two", result.corners)
-        require("validation", len(result.validation) in (0, 2), "two accuracies, or none", result.validation)
+        several = isinstance(result.validation, list) and len(result.validation) in (0, 2)
+        require("validation", several, "two accuracies, or none", result.validation)
         require("made", all(isinstance(word, str) for word in result.made.values()), "texts", result.made)
         return result
 
