@@ -4,6 +4,7 @@ What is its own is proved, never guessed: a folder by a name that is sealed with
 that is locked while somebody works there; a JSON file by a seal over its content; any other by a manifest of checksums.
 """
 
+import errno
 import hashlib
 import json
 import math
@@ -18,8 +19,8 @@ from typing import Any
 
 from filelock import lock_descriptor
 
-__all__ = ["append", "checksum", "clear", "finite", "foreign", "is_known", "is_sealed", "manifest_text", "own_folder"]
-__all__ += ["put_in_place", "read_manifest", "same", "sealed", "whole_lines", "write_atomically"]
+__all__ = ["append", "checksum", "clear", "finite", "foreign", "is_known", "is_sealed", "made_folder", "manifest_text"]
+__all__ += ["own_folder", "put_in_place", "read_manifest", "same", "sealed", "whole_lines", "write_atomically"]
 
 PREFIX = ".invtutor-"
 MARKER = "made-by-invtutor"
@@ -80,6 +81,22 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+@contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """A folder, made with its parents if need be; of those made here, what is still empty in the end goes again.
+
+    Raises OSError where it cannot be made.
+    """
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        with suppress(OSError):  # which stops at the first that has anything
+            for each in made:
+                each.rmdir()
+
+
 # ------------------------------------------------------------------------------------------------- scratch
 
 
@@ -128,7 +145,12 @@ def _claim(parent: Path) -> tuple[Path, int]:
             continue
         with suppress(OSError):  # a file system without locks, where nobody will take this folder for abandoned
             lock_descriptor(lock)
-        os.write(lock, _mark(folder))
+        try:
+            if os.write(lock, _mark(folder)) < len(_mark(folder)):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:  # a full disk
+            _remove(folder, lock)
+            raise
         if same(folder / MARKER, lock):
             return folder, lock
         os.close(lock)
@@ -277,6 +299,8 @@ def put_in_place(folder: Path, target: Path, manifest: str) -> None:
     if target.exists():
         os.rename(target, older)
     try:
+        if stranger := foreign(older, manifest):  # put there in the moment between
+            raise ValueError(f"{target / stranger.relative_to(older)} is not this program's; choose another folder.")
         os.rename(folder, target)
     except BaseException:
         if older.exists():

@@ -38,6 +38,7 @@ from invtutor.files import (
     finite,
     is_known,
     is_sealed,
+    made_folder,
     manifest_text,
     own_folder,
     read_manifest,
@@ -71,7 +72,14 @@ class Limits:
 
 
 class LessonError(RuntimeError):
-    """A lesson did not run to its end; the message is one line that names the lesson and the cell."""
+    """A lesson did not run to its end; the message is one line that names the lesson and the cell.
+
+    cause: the message without where the notebook is, as far as it came.
+    """
+
+    def __init__(self, cause: str, notebook: Path | None = None):
+        super().__init__(f"{cause} (see {notebook})" if notebook else cause)
+        self.cause = cause
 
 
 class Code(str):
@@ -469,7 +477,7 @@ def execute(
                 raise LessonError(f"{error} (its notebook could not be written: {full.strerror})") from None
             except LessonError as taken:
                 raise LessonError(f"{error} (its notebook is not kept: {taken})") from None
-            raise LessonError(f"{error} (see {out / failed})") from None
+            raise LessonError(str(error), out / failed) from None
         seconds = time.perf_counter() - started
         try:
             place(target, record)
@@ -511,7 +519,7 @@ def _scratch(lesson: Lesson, out: Path) -> Iterator[tuple[Path, Path]]:
     with ExitStack() as stack:
         try:
             out = out.resolve()
-            out.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(made_folder(out))
             scratch = stack.enter_context(own_folder(out))
         except OSError as error:
             raise ValueError(f"Cannot write results into {out}: {error.strerror}.") from None

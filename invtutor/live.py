@@ -7,7 +7,7 @@ import shlex
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from invtutor.algorithms.algorithm import Algorithm, Metrics
 from invtutor.digits import Digits, load_digits
 from invtutor.environments import Environment
 from invtutor.fields import fit, from_text, hints, valid
-from invtutor.files import finite, is_sealed, sealed, write_atomically
+from invtutor.files import finite, is_sealed, made_folder, sealed, write_atomically
 from invtutor.history import GLOSSARY, History
 from invtutor.mnist import announce
 from invtutor.recipes import (
@@ -454,32 +454,26 @@ def execute(recipe: Recipe, changes: Sequence[Change], out: str | os.PathLike[st
         raise ValueError(f"{result} is not a result of {recipe.method}; choose another folder.")
     announce(recipe.source)
     digits = load_digits(recipe.source, quiet=True)
-    made = [folder for folder in (result.parent, *result.parent.parents) if not folder.exists()]
-    try:
-        result.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"Cannot write results into {result.parent}: {error.strerror}.") from None
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(made_folder(result.parent))
+        except OSError as error:
+            raise ValueError(f"Cannot write results into {result.parent}: {error.strerror}.") from None
         session = replay(recipe, changes, digits=digits)
         session.snapshot()
-    except BaseException:
-        with suppress(OSError):
-            for folder in made:
-                folder.rmdir()  # which goes only if nobody has put anything there
-        raise
-    record = {
-        "method": recipe.method,
-        "recipe": asdict(recipe),
-        "changes": [change._asdict() for change in session.changes],
-        "digits": session.digits.source,
-        "metrics": session.history.last,
-        "command": session.command(),
-        "note": session.note(),
-    }
-    try:
-        write_atomically(result, sealed(json.dumps(finite(record), allow_nan=False)))
-    except OSError as error:
-        raise ValueError(f"Cannot write results into {result.parent}: {error.strerror}.") from None
+        record = {
+            "method": recipe.method,
+            "recipe": asdict(recipe),
+            "changes": [change._asdict() for change in session.changes],
+            "digits": session.digits.source,
+            "metrics": session.history.last,
+            "command": session.command(),
+            "note": session.note(),
+        }
+        try:
+            write_atomically(result, sealed(json.dumps(finite(record), allow_nan=False)))
+        except OSError as error:
+            raise ValueError(f"Cannot write results into {result.parent}: {error.strerror}.") from None
     return session
 
 

@@ -200,6 +200,8 @@ def begin(name: str, **parameters: Any) -> Lesson:
     profile `auto` is the environment variable INVTUTOR_PROFILE, else quick. Raises ValueError, naming the parameter,
     for values outside their range.
     """
+    if not name:
+        raise ValueError("Parameter `name` should be the lesson's. Found an empty text.")
     profile = parameters.get("profile", "auto")
     if profile == "auto":
         profile = os.environ.get("INVTUTOR_PROFILE") or "quick"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from invtutor import files
-from invtutor.files import is_sealed, own_folder, read_manifest, sealed, write_atomically
+from invtutor.files import is_sealed, made_folder, own_folder, put_in_place, read_manifest, sealed, write_atomically
 
 
 def listed(folder: Path) -> list[str]:
@@ -288,3 +289,42 @@ def test_what_is_no_manifest(tmp_path: Path, text: str) -> None:
 def test_manifests_of_one_checksum_a_file_are_read_as_well(tmp_path: Path) -> None:
     (tmp_path / "manifest").write_text(json.dumps({"a": "0" * 64, "b": ["1" * 64, "2" * 64]}))
     assert read_manifest(tmp_path / "manifest") == {"a": ["0" * 64], "b": ["1" * 64, "2" * 64]}
+
+
+# ------------------------------------------------------------------------------------------------- whole folders
+
+
+def test_what_somebody_puts_there_in_the_moment_between_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = tmp_path / "site"
+
+    def put(text: str) -> None:
+        with own_folder(tmp_path) as scratch:
+            (scratch / "new").mkdir()
+            (scratch / "new" / "page.html").write_text(text)
+            put_in_place(scratch / "new", site, ".book.json")
+
+    put("first")
+    rename = os.rename
+
+    def meanwhile(source: Path, target: Path) -> None:
+        if source == site:
+            (site / "mine.txt").write_text("mine")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", meanwhile)
+    with pytest.raises(ValueError, match=f"^{re.escape(str(site / 'mine.txt'))} is not this program's"):
+        put("second")
+    assert (site / "mine.txt").read_text() == "mine"
+    assert (site / "page.html").read_text() == "first"
+    assert listed(tmp_path) == ["site"]
+    assert listed(site) == [".book.json", "mine.txt", "page.html"]
+
+
+def test_folders_that_stay_empty_go_again(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    with pytest.raises(RuntimeError), made_folder(tmp_path / "there" / "a" / "b"):
+        raise RuntimeError
+    assert listed(tmp_path) == ["there"] and listed(tmp_path / "there") == []
+    with made_folder(tmp_path / "there" / "a" / "b"):
+        (tmp_path / "there" / "a" / "file").write_text("kept")
+    assert listed(tmp_path / "there") == ["a"] and listed(tmp_path / "there" / "a") == ["file"]

@@ -33,7 +33,7 @@ def hypergradient(slopes: Tensor, others: Tensor, shares: Tensor, rate: float) -
 
 @dataclass(eq=False)
 class MAPLE(Algorithm):
-    """MAPLE:  min_{w, s} E_m Φ(R^e(θ*)),  θ* = argmin_θ Σ_i m_i w_i ℓ_i(θ) / Σ_i m_i w_i      (Zhou et al. 2023)
+    """MAPLE:  min_{w, s} E_m Φ(R^e(θ*)),  θ* = argmin_θ Σ_i m_i w_i ℓ_i(θ) / Σ_i m_i w_i      (Zhou et al. 2022)
 
     A sample has a weight w and a chance s of being kept, m ~ Bernoulli(s). `backward` trains on what is kept and asks
     how Φ, of held-out risks, would change if a sample counted more. What predicts is θ*. The optimizer's steps are

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from invtutor import lessons
-from invtutor.files import foreign, own_folder, put_in_place, same
+from invtutor.files import foreign, made_folder, own_folder, put_in_place, same
 from invtutor.lessons import Lesson, LessonError
 
 __all__ = ["build"]
@@ -58,7 +58,9 @@ def build(
         raise ValueError(refusal)
     with contextlib.ExitStack() as stack:
         try:
-            out.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.lstat(out)  # whether there can be this name, before anything runs
+            stack.enter_context(made_folder(out.parent))
             scratch = stack.enter_context(own_folder(out.parent))
         except OSError as error:
             raise ValueError(f"Cannot write a book to {out}: {error.strerror}.") from None
@@ -94,7 +96,11 @@ def _executed(
     with _environment("INVTUTOR_FRAMES", "1"):  # the kernels inherit it
         for lesson in every:
             given = {"profile": profile} if any(p.name == "profile" for p in lesson.parameters) else {}
-            yield lessons.execute(lesson, given, out=folder / lesson.path.stem, limits=limits, quiet=quiet).notebook
+            try:
+                run = lessons.execute(lesson, given, out=folder / lesson.path.stem, limits=limits, quiet=quiet)
+            except LessonError as error:
+                raise LessonError(error.cause) from None  # the notebook goes away with the scratch
+            yield run.notebook
 
 
 @contextlib.contextmanager
