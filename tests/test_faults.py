@@ -297,7 +297,7 @@ def test_damaged_digits_stop_a_lesson_that_needs_them(tmp_path: Path) -> None:
     env = os.environ | offline | {"INVTUTOR_DATA": str(tmp_path / "data")}
     code, said = end(start("run", "02_erm.ipynb", "--quiet", "--out", "out", cwd=tmp_path, env=env))
     assert code == 1 and one_line(said), said
-    assert "cell [3] `from invtutor.digits import load_digits`: DigitsError: MNIST in " in said
+    assert "cell [3] `from invtutor.digits import load_digits`: DigitsError: MNIST cannot be had: " in said
     assert "train-images-idx3-ubyte (damaged, 6 of 47,040,016 bytes)" in said
     assert files(tmp_path / "out") == ["02_erm.failed.ipynb"]
     assert (raw / "train-images-idx3-ubyte").read_text() == "<html>"

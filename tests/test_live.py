@@ -802,7 +802,7 @@ def lesson_world(**changes: Any) -> Session:
     """A session that has the recipe's words and no digits: hints need no more."""
     recipe = PRESETS["ERM takes the color"].recipe(Recipe.profile("quick", **{"samples": 5000} | changes))
     noise = (recipe.label_noise,) * len(recipe.flip_rates)
-    train = [SimpleNamespace(flip_rate=rate) for rate in recipe.flip_rates]
+    train = [SimpleNamespace(name=f"train {i}", flip_rate=rate) for i, rate in enumerate(recipe.flip_rates)]
     canvas = SimpleNamespace(patch_draws=None, classes=recipe.classes)
     world = World(train, (), canvas, noise, recipe.grayscale)
     source = "rendered" if recipe.source == "rendered" else "mnist"

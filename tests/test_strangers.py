@@ -320,7 +320,8 @@ ENDLESS = {
     "stderr": "import sys\nwhile True: sys.stderr.write('x' * 100_000)",
     "a child": "import os\nos.system('yes')",
     "comms": "from comm import create_comm\nwhile True: create_comm('x', data={'a': 'x' * 100_000})",
-    "a widget": "import ipywidgets\ntext = ipywidgets.Text()\nwhile True: text.value = text.value[:9] + 'x' * 99_999",
+    "a widget": "import ipywidgets, itertools\ntext = ipywidgets.Text()\n"
+    "for n in itertools.count(): text.value = f'{n:100000}'",
     "a widget's output": "import ipywidgets\nwith ipywidgets.Output():\n    while True: print('x' * 10_000)",
     "a traceback": "raise ValueError('x' * 40_000_000)",
     "buffers": "from comm import create_comm\nc = create_comm('x')\nwhile True: c.send({}, buffers=[b'x' * 10**6])",
