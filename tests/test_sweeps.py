@@ -96,8 +96,8 @@ def test_what_is_published_stands_in_a_row_of_its_table() -> None:
     ("arguments", "message"),
     [
         ({"profile": "fast"}, "`profile` should be one of smoke"),
-        ({"profile": "quick", "tables": ["colored"]}, "`tables` should name some of colored_mnist, .* Found 'colored'"),
-        ({"profile": "quick", "seeds": 0}, "`seeds` should be at least 1. Found 0."),
+        ({"profile": "quick", "tables": ["colored"]}, "`tables` should be one of colored_mnist, .* Found 'colored'"),
+        ({"profile": "quick", "seeds": 0}, "`seeds` should be a whole number in .* Found 0."),
     ],
 )
 def test_a_wrong_plan_is_refused(arguments: dict[str, Any], message: str) -> None:
