@@ -23,13 +23,14 @@ __version__ = "0.1.0"
 # `invtutor doctor` can report a torch that does not load.
 _HOMES = {
     "algorithms": ("ERM", "MAPLE", "Algorithm", "AndMask", "GroupDRO", "IRMv1", "MMREx", "MetaIRM", "SandMask", "VREx"),
-    "digits": ("Digits", "load_digits"),
-    "environments": ("Environment", "World", "colored_mnist"),
-    "history": ("History", "Spread", "spread"),
-    "networks": ("MLP",),
-    "recipes": ("Recipe", "Run", "repeat", "run", "summarize"),
-    "risks": ("accuracy", "accuracy_curve", "risk"),
-    "training": ("fit",),
+    "worlds.digits": ("Digits", "load_digits"),
+    "worlds.colored_mnist": ("World", "colored_mnist"),
+    "worlds.environment": ("Environment",),
+    "runs.history": ("History", "Spread", "spread"),
+    "networks.perceptron": ("MLP",),
+    "runs.recipes": ("Recipe", "Run", "repeat", "run", "summarize"),
+    "worlds.risks": ("accuracy", "accuracy_curve", "risk"),
+    "runs.loop": ("fit",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

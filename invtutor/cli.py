@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from invtutor import doctor, lessons
+from invtutor import doctor
+from invtutor.course import lessons
 from invtutor.words import shown
 
 __all__ = ["main"]
@@ -228,18 +229,18 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _methods() -> tuple[str, ...]:
-    from invtutor.recipes import METHODS  # with torch, which takes seconds to load
+    from invtutor.runs.recipes import METHODS  # with torch, which takes seconds to load
 
     return tuple(METHODS)
 
 
 def _run_method(arguments: argparse.Namespace) -> int:
-    from invtutor import live
+    from invtutor.runs import session as sessions
 
-    recipe = live.read_recipe(arguments.lesson, _given(arguments.given))
-    changes = [live.parse_change(text) for text in arguments.steer]
+    recipe = sessions.read_recipe(arguments.lesson, _given(arguments.given))
+    changes = [sessions.parse_change(text) for text in arguments.steer]
     out = Path(arguments.out or Path("results") / arguments.lesson)
-    session = live.execute(recipe, changes, out)
+    session = sessions.execute(recipe, changes, out)
     accuracies = (f"{k} {100 * v:.1f} %" for k, v in session.history.last.items() if k.startswith(("valid", "test p")))
     shown = ", ".join(words for words in accuracies if " risk " not in words)
     print(f"{session.algorithm}, step {session.taken}: {shown}")
@@ -256,7 +257,7 @@ def _course(arguments: argparse.Namespace) -> int:
 
 
 def _reproduce(arguments: argparse.Namespace) -> int:
-    from invtutor import sweeps  # with torch, which takes seconds to load
+    from invtutor.tables import sweeps  # with torch, which takes seconds to load
 
     out = Path(arguments.out or f"results/{arguments.profile}.jsonl")
     names = ("profile", "tables", "seeds", "source", "device", "quiet")
@@ -272,7 +273,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
 
 def _book(arguments: argparse.Namespace) -> int:
-    from invtutor import book
+    from invtutor.course import book
 
     chosen = [lessons.find(name) for name in arguments.lesson]
     profile = None if arguments.stored else arguments.profile

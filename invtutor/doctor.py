@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from invtutor import lessons
+from invtutor.course import lessons
 
 __all__ = ["report", "version"]
 
@@ -53,7 +53,7 @@ def _memory() -> str:
 
 
 def _digits() -> str:
-    from invtutor import mnist
+    from invtutor.worlds import mnist
 
     wrong = mnist.look()
     if wrong:

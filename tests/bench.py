@@ -11,8 +11,8 @@ from invtutor import Recipe, load_digits, repeat, summarize  # isort: skip  (bef
 
 import torch
 
-from invtutor.recipes import build, build_world, find_device, run
-from invtutor.training import training
+from invtutor.runs.loop import training
+from invtutor.runs.recipes import build, build_world, find_device, run
 from invtutor.widgets import flip_rate_panel, live
 
 SEEDS = 5

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from invtutor.digits import Digits, load_digits
+from invtutor.worlds.digits import Digits, load_digits
 
 torch.set_num_threads(1)  # the tests' networks are tiny, and the machine may be shared
 

@@ -10,8 +10,8 @@ from invtutor.algorithms import AndMask, SandMask
 from invtutor.algorithms.and_mask import agreement, and_mask, geometric_mean, mask
 from invtutor.algorithms.descent import environment_gradients
 from invtutor.algorithms.sand_mask import soft_mask
-from invtutor.environments import Environment
-from invtutor.risks import risk
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.risks import risk
 
 DOUBLE = torch.float64
 

@@ -12,17 +12,17 @@ import nbformat
 import pytest
 from test_lessons import write_lesson
 
-from invtutor import book, lessons
 from invtutor.cli import main
-from invtutor.lessons import LessonError
+from invtutor.course import book, lessons
+from invtutor.course.lessons import LessonError
 from invtutor.widgets import Panel
-from invtutor.widgets.frames import MIME, frames
+from invtutor.widgets.panel import MIME, frames
 
 ALT = "A black point, the further to the right the larger the number."
 PANEL = """\
 import ipywidgets
 from invtutor.widgets import Panel
-from invtutor.notebook import picture
+from invtutor.course.notebook import picture
 
 def draw(figure, x, kind):
     figure.clear()

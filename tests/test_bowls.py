@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from invtutor import figures
-from invtutor.consistency import two_bowls
-from invtutor.history import History
+from invtutor.exact.consistency import two_bowls
+from invtutor.runs.history import History
 from invtutor.widgets import bowls_panel, threshold_panel
 
 

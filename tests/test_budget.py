@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from invtutor.digits import Digits
 from invtutor.figures.weights import two_groups
-from invtutor.recipes import Recipe
-from invtutor.reweighting import Trace, trace
+from invtutor.runs.recipes import Recipe
+from invtutor.runs.reweighting import Trace, trace
 from invtutor.widgets import budget_panel, stages_panel
 from invtutor.widgets.budget import STAGES
+from invtutor.worlds.digits import Digits
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from invtutor import checks
 from invtutor.algorithms import maple
-from invtutor.selection import Candidate
+from invtutor.course import checks
+from invtutor.tables.selection import Candidate
 
 Function = Callable[..., Any]
 SHOWN = "wanted"  # no known mistake: the check shows an example

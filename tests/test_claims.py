@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from invtutor import lessons
+from invtutor.course import lessons
 
 NAMES = [path.stem for path in sorted(lessons.folder().glob("*.ipynb"))]
 

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from test_lessons import write_lesson
 
-from invtutor import doctor, lessons, sweeps
+from invtutor import doctor
 from invtutor.cli import main
-from invtutor.digits import Digits
+from invtutor.course import lessons
+from invtutor.tables import sweeps
+from invtutor.worlds.digits import Digits
 
 
 @pytest.fixture
@@ -277,11 +279,11 @@ def test_doctor_survives_broken_imports(
 
 def test_doctor_says_which_digits_and_where(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("INVTUTOR_DATA", str(tmp_path))
-    monkeypatch.setattr("invtutor.mnist.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("invtutor.worlds.mnist.cache_folder", lambda: tmp_path / "cache")
     found = doctor._digits()
     assert found.startswith("a rendered stand-in, unless MNIST can be downloaded: all four files are missing in ")
     assert found.endswith(str(tmp_path / "MNIST" / "raw")) and list(tmp_path.iterdir()) == []
-    monkeypatch.setattr("invtutor.mnist.FILES", {})
+    monkeypatch.setattr("invtutor.worlds.mnist.FILES", {})
     assert doctor._digits() == f"real MNIST in {tmp_path}"
 
 

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from invtutor import two_bit
 from invtutor.algorithms.and_mask import mask
-from invtutor.consistency import (
+from invtutor.exact import two_bit
+from invtutor.exact.consistency import (
     PATCHWORK,
     RULES,
     Bowl,

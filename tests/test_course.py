@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from invtutor import lessons
+from invtutor.course import lessons
 
 NAMES = [path.stem for path in sorted(lessons.folder().glob("*.ipynb"))]
 ROOT = Path(__file__).parent.parent
@@ -47,7 +47,7 @@ def test_the_wheel_carries_the_lessons_and_runs_them(tmp_path: Path) -> None:
     assert "00_start" in done.stdout
     assert sorted(path.name for path in empty.iterdir()) == ["here"]
     assert json.loads((empty / "here" / "result.json").read_text())["lesson"] == "00_start"
-    where = "import invtutor.lessons; print(invtutor.lessons.folder())"
+    where = "import invtutor.course.lessons; print(invtutor.course.lessons.folder())"
     assert str(site) in call(sys.executable, "-c", where, cwd=empty, PYTHONPATH=str(site)).stdout
 
 

@@ -9,13 +9,13 @@ from worlds import network, training_environments
 
 from invtutor.algorithms import VREx
 from invtutor.algorithms.sand_mask import soft_mask
-from invtutor.digits import Digits
-from invtutor.environments import colored_mnist
-from invtutor.networks import MLP
-from invtutor.recipes import Recipe, schedules
-from invtutor.risks import risk, squared_norm
-from invtutor.spirals import AS_IN_THE_CODE, spirals, train
-from invtutor.training import fit
+from invtutor.networks.perceptron import MLP
+from invtutor.runs.loop import fit
+from invtutor.runs.recipes import Recipe, schedules
+from invtutor.runs.spirals import AS_IN_THE_CODE, spirals, train
+from invtutor.worlds.colored_mnist import colored_mnist
+from invtutor.worlds.digits import Digits
+from invtutor.worlds.risks import risk, squared_norm
 
 DOUBLE = torch.float64
 

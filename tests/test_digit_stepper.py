@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from invtutor.algorithms import MetaIRM
-from invtutor.digits import Digits
-from invtutor.environments import Environment
-from invtutor.recipes import Recipe, build
-from invtutor.risks import accuracy, risk
-from invtutor.selection import recolored
+from invtutor.runs.recipes import Recipe, build
+from invtutor.tables.selection import recolored
 from invtutor.widgets import DigitStepper
+from invtutor.worlds.digits import Digits
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.risks import accuracy, risk
 
 Start = tuple[nn.Module, list[Environment]]
 

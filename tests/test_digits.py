@@ -19,8 +19,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from invtutor import digits, mnist, typefaces
-from invtutor.digits import Digits, DigitsError, load_digits
+from invtutor.worlds import digits, mnist, typefaces
+from invtutor.worlds.digits import Digits, DigitsError, load_digits
 
 NAMES = tuple(mnist.FILES)
 
@@ -299,7 +299,7 @@ def test_what_is_no_file_is_no_trouble(small, tmp_path) -> None:
 def test_a_relative_folder_is_made_absolute_at_once(tmp_path) -> None:
     """So that a kernel in a lesson's folder sees what the command saw."""
     program = "import invtutor, os; os.chdir('/'); print(os.environ['INVTUTOR_DATA']); "
-    program += "from invtutor import mnist; print(mnist.data_folder())"
+    program += "from invtutor.worlds import mnist; print(mnist.data_folder())"
     here = os.environ | {"HOME": str(tmp_path / "home"), "PYTHONPATH": str(Path(digits.__file__).parent.parent)}
     for named, wanted in {"data": "data", "~/mine": "home/mine", "./a/../b": "b", str(tmp_path / "c"): "c"}.items():
         environment = here | {"INVTUTOR_DATA": named}

@@ -7,8 +7,9 @@ from math import isinf, log, sqrt
 import pytest
 import torch
 
-from invtutor.digits import Digits
-from invtutor.environments import HELD_OUT, PATCH, POOL, Environment, World, clean_labels, colored_mnist
+from invtutor.worlds.colored_mnist import HELD_OUT, PATCH, POOL, World, clean_labels, colored_mnist
+from invtutor.worlds.digits import Digits
+from invtutor.worlds.environment import Environment
 
 # Every kind of world. Many classes mean many channels, hence fewer samples there.
 KINDS = {

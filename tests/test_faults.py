@@ -21,8 +21,8 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from test_lessons import files, write_lesson
 
-from invtutor import lessons
 from invtutor.cli import main
+from invtutor.course import lessons
 from invtutor.files import sealed
 
 pytestmark = pytest.mark.skipif(
@@ -292,12 +292,12 @@ def test_damaged_digits_stop_a_lesson_that_needs_them(tmp_path: Path) -> None:
     raw = tmp_path / "data/MNIST/raw"
     raw.mkdir(parents=True)
     (raw / "train-images-idx3-ubyte").write_text("<html>")
-    write_lesson(tmp_path, "02_erm", "from invtutor.digits import load_digits\nload_digits('mnist')")
+    write_lesson(tmp_path, "02_erm", "from invtutor.worlds.digits import load_digits\nload_digits('mnist')")
     offline = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9") | {"no_proxy": ""}
     env = os.environ | offline | {"INVTUTOR_DATA": str(tmp_path / "data")}
     code, said = end(start("run", "02_erm.ipynb", "--quiet", "--out", "out", cwd=tmp_path, env=env))
     assert code == 1 and one_line(said), said
-    assert "cell [3] `from invtutor.digits import load_digits`: DigitsError: MNIST cannot be had: " in said
+    assert "cell [3] `from invtutor.worlds.digits import load_digits`: DigitsError: MNIST cannot be had: " in said
     assert "train-images-idx3-ubyte (damaged, 6 of 47,040,016 bytes)" in said
     assert files(tmp_path / "out") == ["02_erm.failed.ipynb"]
     assert (raw / "train-images-idx3-ubyte").read_text() == "<html>"
@@ -444,7 +444,7 @@ def test_a_dozen_bad_calls_of_the_real_command(tmp_path: Path) -> None:
 OPEN = """
 import threading
 from invtutor import Recipe, load_digits
-from invtutor.notebook import peak_memory
+from invtutor.course.notebook import peak_memory
 from invtutor.widgets import live
 threads = set(threading.enumerate())
 digits, recipe = load_digits("rendered"), Recipe.profile("quick", "irmv1")

@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.legend import Legend
 
 from invtutor import figures
-from invtutor.environments import Canvas, Environment
-from invtutor.history import History
+from invtutor.runs.history import History
+from invtutor.worlds.colored_mnist import Canvas
+from invtutor.worlds.environment import Environment
 
 RATES = [0.0, 0.25, 0.5, 0.75, 1.0]
 CURVES = {"shape": [0.75] * 5, "color": [1.0, 0.75, 0.5, 0.25, 0.0]}

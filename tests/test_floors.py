@@ -16,80 +16,41 @@ PLUMBING = {"algorithms.algorithm", "algorithms.descent", "algorithms.groups", "
 PLUMBING |= {"algorithms.projections", "algorithms.ready"}
 
 FLOORS = {
-    0: {"files", "judging", "typefaces", "mnist", "digits", "networks", "sheets", "words", "fields"},
-    1: {"environments", "two_bit"},
-    2: {"risks"},
-    3: {"algorithms"},  # the package, with all its methods
-    4: {"history", "training", "consistency", "published", "selection"},
-    5: {"figures"},
-    6: {"recipes", "checks", "reweighting", "spirals", "memorize", "live"},
-    7: {"widgets", "lessons", "notebook", "sweeps", "book"},
-    8: {"doctor"},
-    9: {"cli"},
-    10: {"__main__"},
+    0: {"words", "fields", "files"},
+    1: {"worlds", "networks"},
+    2: {"algorithms"},
+    3: {"exact", "runs"},
+    4: {"figures", "tables"},
+    5: {"widgets"},
+    6: {"course"},
+    7: {"doctor", "cli", "__main__"},
 }
-# Where lower is not enough to be allowed, and the few steps to a neighbor.
+# Steps to a neighbor, where a floor has no rooms of several files.
+BESIDE = {("fields", "words"), ("cli", "doctor"), ("__main__", "cli")}
+# Where lower is not enough to be allowed.
 ONLY = {
-    "mnist": {"files"},
-    "digits": {"files", "mnist", "typefaces"},
-    "fields": {"words"},
-    "environments": {"digits", "fields"},
-    "two_bit": set[str](),
-    "risks": {"environments", "judging"},
-    "algorithms": {"risks", "environments", "fields", "judging", "networks", *PLUMBING},
-    "history": {"files"},
-    "published": set[str](),
-    "selection": {"risks", "environments"},
-    "training": {"algorithms.algorithm", "algorithms.ready", "risks", "environments", "history"},
-    "consistency": {"algorithms.and_mask"},
-    "figures": {"environments", "history"},
-    "reweighting": {
-        "algorithms",
-        "algorithms.algorithm",
-        "algorithms.groups",
-        "algorithms.maple",
-        "digits",
-        "environments",
-        "recipes",
-        "risks",
-    }
-    | {"training"},
-    "live": {
-        "files",
-        "fields",
-        "words",
-        "mnist",
-        "digits",
-        "environments",
-        "risks",
-        "algorithms.algorithm",
-        "history",
-        "training",
-        "recipes",
-    },
-    "book": {"files", "lessons", "widgets.frames"},
+    "algorithms": {"worlds.environment", "worlds.risks", "worlds.judging", "fields", "networks"},
+    "exact": {"algorithms"},
 }
-PACKAGES = {"figures", "widgets", "checks"}  # whose modules may import each other
-NEVER = {"recipes": {"figures"}, "checks": {"figures"}, "spirals": {"figures"}, "memorize": {"figures"}}
 
 # Packages that one room alone may know; those in LAZY only inside of functions, so that the rest works without them.
 ROOMS = {
-    "torchvision": {"mnist"},
-    "matplotlib": {"typefaces", "figures", "notebook"},
+    "torchvision": {"worlds"},
+    "matplotlib": {"worlds", "figures", "course"},
     "ipywidgets": {"widgets"},
-    "IPython": {"widgets", "notebook"},
-    "papermill": {"lessons"},
-    "nbclient": {"lessons"},
-    "nbformat": {"lessons", "book"},
-    "nbconvert": {"book"},
-    "pygments": {"book"},
-    "latex2mathml": {"book"},
-    "bleach": {"book"},
-    "zmq": {"lessons"},
-    "jupyter_client": {"lessons"},
+    "IPython": {"widgets", "course"},
+    "papermill": {"course"},
+    "nbclient": {"course"},
+    "nbformat": {"course"},
+    "nbconvert": {"course"},
+    "pygments": {"course"},
+    "latex2mathml": {"course"},
+    "bleach": {"course"},
+    "zmq": {"course"},
+    "jupyter_client": {"course"},
     "filelock": {"files"},
-    "dask": {"sweeps"},
-    "distributed": {"sweeps"},
+    "dask": {"tables"},
+    "distributed": {"tables"},
 }
 LAZY = {"torchvision", "papermill", "nbclient", "nbformat", "jupyter_client", "dask", "distributed"}
 LAZY |= {"nbconvert", "pygments", "latex2mathml", "bleach", "zmq"}
@@ -97,7 +58,7 @@ LAZY |= {"nbconvert", "pygments", "latex2mathml", "bleach", "zmq"}
 
 class Import(NamedTuple):
     module: str  # who imports, by its path below invtutor, such as algorithms.erm
-    name: str  # what, in full, such as invtutor.risks.risk
+    name: str  # what, in full, such as invtutor.worlds.risks.risk
     line: int
     lazy: bool
 
@@ -166,23 +127,30 @@ def test_imports_point_down_only() -> None:
     wrong = []
     for module, name, line, _ in IMPORTS:
         target = inner(name)
-        if target is None or module in (
-            "__init__",
-            "algorithms",
-            *PACKAGES,
-        ):  # the packages' doors name what is behind them
+        if target is None or module == "__init__":  # the front door names what is behind it
             continue
+        here, there = room(module), room(target)
         if target == "":  # the front door itself
-            fine = floor(module) >= 8
-        elif room(target) == room(module) in PACKAGES:
+            fine = floor(module) == max(FLOORS)
+        elif here == there or (here, there) in BESIDE:
             fine = True
-        elif room(module) in ONLY:
-            fine = target in ONLY[room(module)]
+        elif here in ONLY:
+            fine = bool({target, there} & ONLY[here])
         else:
-            fine = floor(target) < floor(module) and target not in NEVER.get(room(module), set())
+            fine = floor(target) < floor(module)
         if not fine:
             wrong.append(f"{module}, line {line}: {name}")
     assert not wrong
+
+
+def test_imports_have_no_circle() -> None:
+    below: dict[str, set[str]] = {module: set() for module in MODULES}
+    for module, name, _, _ in IMPORTS:
+        if (target := inner(name)) and target != module:
+            below[module].add(target)
+    while free := {module for module, targets in below.items() if not targets & below.keys()}:
+        below = {module: targets for module, targets in below.items() if module not in free}
+    assert not below, "these import each other"
 
 
 def test_the_table_sees_a_wrong_import() -> None:
@@ -213,7 +181,7 @@ def test_a_package_is_known_to_its_rooms_alone(package: str) -> None:
 
 
 def test_matplotlib_waits_until_typefaces_are_drawn() -> None:
-    assert all(e.lazy for e in IMPORTS if e.module == "typefaces" and e.name.split(".")[0] == "matplotlib")
+    assert all(e.lazy for e in IMPORTS if e.module == "worlds.typefaces" and e.name.split(".")[0] == "matplotlib")
 
 
 def fresh(program: str) -> list[str]:
@@ -236,7 +204,7 @@ for name in invtutor.__all__:
 print(*(name for name in sys.modules if name.startswith("invtutor.")))
 """
     loaded = [name.removeprefix("invtutor.") for name in fresh(program)]
-    assert "recipes" in loaded and not [name for name in loaded if floor(name) == 5 or floor(name) > 6]
+    assert "runs.recipes" in loaded and not [name for name in loaded if floor(name) > 3]
 
 
 def test_the_front_door_opens_without_waiting_for_torch() -> None:
@@ -245,7 +213,7 @@ def test_the_front_door_opens_without_waiting_for_torch() -> None:
 
 def test_the_front_door_knows_what_it_has() -> None:
     assert set(invtutor.__all__) <= set(dir(invtutor))
-    assert "fit" in invtutor.__all__ and invtutor.colored_mnist.__module__ == "invtutor.environments"
+    assert "fit" in invtutor.__all__ and invtutor.colored_mnist.__module__ == "invtutor.worlds.colored_mnist"
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         invtutor.nothing  # noqa: B018
 

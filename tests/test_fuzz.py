@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 import torch
 
-from invtutor import book, cli, lessons, live, sweeps
+from invtutor import cli
 from invtutor.cli import main
-from invtutor.digits import Digits
+from invtutor.course import book, lessons
 from invtutor.fields import hints
-from invtutor.recipes import ALGORITHMS, METHODS, Recipe, own, run
+from invtutor.runs import session as sessions
+from invtutor.runs.recipes import ALGORITHMS, METHODS, Recipe, own, run
+from invtutor.tables import sweeps
+from invtutor.worlds.digits import Digits
 
 COUNT, RUNS = 20_000, 200
 TEXTS = [
@@ -58,7 +61,7 @@ def stubbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for module, name in ((lessons, "execute"), (lessons, "course"), (lessons, "refresh"), (book, "build")):
         monkeypatch.setattr(module, name, lambda *_, **__: Stopped.stop())
     monkeypatch.setattr(lessons, "copy_lessons", lambda *_: Stopped.stop())
-    for module in (live, sweeps):
+    for module in (sessions, sweeps):
         monkeypatch.setattr(module, "load_digits", lambda *_, **__: Stopped.stop())
         monkeypatch.setattr(module, "announce", lambda *_: None)
     monkeypatch.setattr(os, "execv", lambda *_: Stopped.stop())
@@ -104,7 +107,7 @@ def call(rng: random.Random, shelf: list[lessons.Lesson]) -> list[str]:
     parameters = [parameter.name for parameter in lesson.parameters]
     if kind < 5:
         steps = [f"{rng.choice([0, 3, 10, 39, 40, 10**9, -1, 'x'])}:" for _ in range(rng.choice([0, 0, 0, 1, 2]))]
-        steer = [word for step in steps for word in ("--steer", f"{step}{name(rng, list(live.KNOBS))}={text(rng)}")]
+        steer = [word for step in steps for word in ("--steer", f"{step}{name(rng, list(sessions.KNOBS))}={text(rng)}")]
         return ["run", name(rng, list(METHODS)), *pairs(FIELDS), *steer]
     words = {
         5: ["run", name(rng, [lesson.name, lesson.name[:2]]), *pairs(parameters)],

@@ -10,7 +10,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from invtutor.history import GLOSSARY, History, Spread, spread, student_t
+from invtutor.runs.history import GLOSSARY, History, Spread, spread, student_t
 
 RECORDS = [{"step": 1, "risk": 0.7}, {"step": 2, "risk": 0.6, "gray": 0.5}, {"step": 3, "gray": 0.55}]
 

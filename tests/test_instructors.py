@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from test_lessons import write_lesson
 
-from invtutor import cli, lessons
+from invtutor import cli
 from invtutor.cli import main
-from invtutor.lessons import find, nbgitpuller_link
+from invtutor.course import lessons
+from invtutor.course.lessons import find, nbgitpuller_link
 
 PAGE = lessons.folder() / "instructors.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -53,7 +54,7 @@ def test_commands_are_those_of_the_command_line(tmp_path: Path, monkeypatch: pyt
 
 
 def test_presets_and_code_of_the_live_panel() -> None:
-    from invtutor.live import PRESETS
+    from invtutor.runs.session import PRESETS
 
     shown = re.search(r"Its presets are.*?(?=\n- )", TEXT, re.DOTALL)
     assert shown

@@ -13,9 +13,9 @@ import nbformat
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from invtutor import lessons, mnist
 from invtutor.cli import main
-from invtutor.lessons import (
+from invtutor.course import lessons
+from invtutor.course.lessons import (
     Lesson,
     LessonError,
     Limits,
@@ -27,6 +27,7 @@ from invtutor.lessons import (
     refresh,
     resolve,
 )
+from invtutor.worlds import mnist
 
 PARAMETERS = """\
 seed: int = 0                   # first seed
@@ -697,7 +698,7 @@ def test_import_needs_no_notebook_packages() -> None:
         import sys
         for name in ("papermill", "nbclient", "nbformat", "ipywidgets", "jupyter_client"):
             sys.modules[name] = None
-        import invtutor.lessons, invtutor.cli
+        import invtutor.course.lessons, invtutor.cli
     """
     root = Path(lessons.__file__).parents[1]
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=root, check=True)

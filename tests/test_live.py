@@ -20,9 +20,8 @@ import pytest
 from jupyter_client.manager import KernelManager
 
 from invtutor import figures
-from invtutor.digits import Digits
-from invtutor.environments import World
-from invtutor.live import (
+from invtutor.runs.recipes import ALGORITHMS, PROFILES, Recipe, run
+from invtutor.runs.session import (
     KNOBS,
     PRESETS,
     Change,
@@ -35,8 +34,9 @@ from invtutor.live import (
     replay,
     switch,
 )
-from invtutor.recipes import ALGORITHMS, PROFILES, Recipe, run
 from invtutor.widgets import Live, live
+from invtutor.worlds.colored_mnist import World
+from invtutor.worlds.digits import Digits
 
 
 def tiny(method: str = "irmv1", **changes: Any) -> Recipe:
@@ -374,7 +374,7 @@ def test_a_fresh_run_that_cannot_be_built_says_so(digits: Digits, monkeypatch: p
 
     made = panel(digits)
     with monkeypatch.context() as patch:
-        patch.setattr("invtutor.live.build", full)
+        patch.setattr("invtutor.runs.session.build", full)
         with pytest.raises(MemoryError):
             made.set(seed=3)
     assert made.session is None and "Stopped by an error. MemoryError: no room" in made.status.value
@@ -763,7 +763,7 @@ def test_an_interrupt_that_a_cell_shares_pauses_too(digits: Digits, monkeypatch:
 
 def test_in_a_kernel_an_interrupt_pauses() -> None:
     code = """
-from invtutor.recipes import Recipe
+from invtutor.runs.recipes import Recipe
 from invtutor.widgets import live
 made = live(Recipe.profile("smoke", "erm", source="rendered", samples=60, width=4, batch_size=10, steps=1_000_000))
 made.press("play")

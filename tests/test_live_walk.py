@@ -17,13 +17,14 @@ from typing import Any
 import pytest
 import torch
 
-from invtutor import environments, live
-from invtutor.digits import Digits
 from invtutor.figures import Screen
-from invtutor.live import PRESETS, Change, knobs, parse_change, read_recipe, replay, sign
-from invtutor.recipes import ALGORITHMS, Recipe
+from invtutor.runs import session as sessions
+from invtutor.runs.recipes import ALGORITHMS, Recipe
+from invtutor.runs.session import PRESETS, Change, knobs, parse_change, read_recipe, replay, sign
 from invtutor.widgets import Live, live_panel
 from invtutor.widgets.live_panel import OWN
+from invtutor.worlds import colored_mnist
+from invtutor.worlds.digits import Digits
 
 ACTIONS = 300
 LEAST = {"samples": 60, "width": 8}  # of the walk's own world, in place of the presets' own
@@ -32,9 +33,9 @@ LEAST = {"samples": 60, "width": 8}  # of the walk's own world, in place of the 
 @pytest.fixture
 def small(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> Digits:
     """A few digits that pass for MNIST's, so that the presets' hints are in their own world; nothing is painted."""
-    monkeypatch.setattr(environments, "POOL", 4000)  # a smoke profile needs 2,000 each
-    monkeypatch.setattr(environments, "HELD_OUT", 100)
-    monkeypatch.setattr(live, "_LEAST", LEAST)
+    monkeypatch.setattr(colored_mnist, "POOL", 4000)  # a smoke profile needs 2,000 each
+    monkeypatch.setattr(colored_mnist, "HELD_OUT", 100)
+    monkeypatch.setattr(sessions, "_LEAST", LEAST)
     monkeypatch.setattr(Screen, "png", lambda self: b"")
     monkeypatch.setattr(live_panel, "SLOWEST", 0.0)
     monkeypatch.setattr(live_panel, "HZ", 1e6)
@@ -157,7 +158,7 @@ class Walk:
     # What must be true
 
     @property
-    def session(self) -> live.Session:
+    def session(self) -> sessions.Session:
         assert self.panel.session is not None
         return self.panel.session
 
@@ -225,7 +226,7 @@ class Walk:
         assert (shown["flip_rate_1"], shown["flip_rate_2"]) == self.recipe.flip_rates
         assert shown["label_noise"] == self.recipe.label_noise and shown["seed"] == self.recipe.seed
         assert shown["method"] == self.recipe.algorithm
-        for name in live.KNOBS:
+        for name in sessions.KNOBS:
             assert (self.panel.controls[name].layout.visibility == "visible") == (name in knobs(self.recipe))
 
     def check_text(self) -> None:

@@ -12,9 +12,9 @@ from worlds import TEST_RATE, network, training_environments, two_bit
 from invtutor.algorithms import ERM, MAPLE, maple
 from invtutor.algorithms.descent import descend
 from invtutor.algorithms.inner import settle, slopes_along
-from invtutor.environments import Environment, pool
-from invtutor.risks import accuracy, risk, squared_norm
-from invtutor.training import fit
+from invtutor.runs.loop import fit
+from invtutor.worlds.environment import Environment, pool
+from invtutor.worlds.risks import accuracy, risk, squared_norm
 
 DOUBLE = torch.float64
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from invtutor.digits import Digits
-from invtutor.memorize import train
+from invtutor.runs.memorize import train
+from invtutor.worlds.digits import Digits
 
 SMALL = {"samples": 160, "width": 16, "batch_size": 40, "epochs": 4, "every": 4, "progress": False}
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from worlds import gradients, network, training_environments
 
-from invtutor import two_bit
 from invtutor.algorithms import ERM, MetaIRM, meta_irm
 from invtutor.algorithms.meta_irm import deviation
-from invtutor.environments import Environment
-from invtutor.risks import risk, squared_norm
+from invtutor.exact import two_bit
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.risks import risk, squared_norm
 
 DOUBLE = torch.float64
 RATES = (0.1, 0.2, 0.3)

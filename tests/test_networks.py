@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from invtutor.networks import MLP
+from invtutor.networks.perceptron import MLP
 
 
 def linears(model: MLP) -> list[nn.Linear]:

@@ -12,8 +12,8 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from invtutor import notebook
-from invtutor.digits import Digits
+from invtutor.course import notebook
+from invtutor.worlds.digits import Digits
 
 
 @pytest.fixture(autouse=True)
@@ -183,7 +183,7 @@ def test_peak_memory_is_this_process_own() -> None:
     """Not what its parent held when it was started, which getrusage reports on Linux."""
     ballast = torch.ones(100_000_000)  # 400 MB
     assert notebook.peak_memory() > 400
-    code = "from invtutor.notebook import peak_memory; print(peak_memory())"
+    code = "from invtutor.course.notebook import peak_memory; print(peak_memory())"
     child = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
     assert 50 < child < notebook.peak_memory() - 200
     del ballast

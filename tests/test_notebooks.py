@@ -6,8 +6,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from invtutor import checks, lessons
-from invtutor.notebook import STANDARD
+from invtutor.course import checks, lessons
+from invtutor.course.notebook import STANDARD
 
 PATHS = sorted(lessons.folder().glob("*.ipynb"))
 ALWAYS = {"seed", "profile", "source", "device", "flip_rates", "label_noise", "out_dir"}

@@ -11,11 +11,11 @@ import torch
 from worlds import TEST_RATE, gradients, network, training_environments, two_bit
 
 from invtutor.algorithms import ERM, Algorithm
-from invtutor.digits import Digits
-from invtutor.environments import Environment
-from invtutor.recipes import ALGORITHMS, Recipe, run
-from invtutor.risks import accuracy, risks
-from invtutor.training import fit, step_at
+from invtutor.runs.loop import fit, step_at
+from invtutor.runs.recipes import ALGORITHMS, Recipe, run
+from invtutor.worlds.digits import Digits
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.risks import accuracy, risks
 
 DOUBLE = torch.float64
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from invtutor import published as module
-from invtutor.published import Published, cells, published, sources
+from invtutor.tables import published as module
+from invtutor.tables.published import Published, cells, published, sources
 
 CONTENT = json.loads(Path(module.__file__).with_name("published.json").read_text(encoding="utf-8"))
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from invtutor import sweeps
-from invtutor.history import spread
-from invtutor.published import published
-from invtutor.recipes import Recipe
+from invtutor.runs.history import spread
+from invtutor.runs.recipes import Recipe
+from invtutor.tables import sweeps
+from invtutor.tables.published import published
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 RESULTS = list(sweeps.Results(sweeps.MEASURED))

@@ -10,10 +10,8 @@ import pytest
 import torch
 
 from invtutor.algorithms import MAPLE, IRMv1, VREx
-from invtutor.digits import Digits
-from invtutor.environments import Environment
-from invtutor.history import GLOSSARY
-from invtutor.recipes import (
+from invtutor.runs.history import GLOSSARY
+from invtutor.runs.recipes import (
     ALGORITHMS,
     PROFILES,
     Recipe,
@@ -25,7 +23,9 @@ from invtutor.recipes import (
     schedules,
     summarize,
 )
-from invtutor.risks import accuracy
+from invtutor.worlds.digits import Digits
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.risks import accuracy
 
 METHODS = (*ALGORITHMS, "oracle")
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 from worlds import network, two_bit
 
-from invtutor import reweighting
 from invtutor.algorithms import ERM, JTT, GroupDRO, Upweighting, groups, jtt, maple
-from invtutor.digits import Digits
-from invtutor.environments import pool, split
-from invtutor.recipes import Recipe, run
+from invtutor.runs import reweighting
+from invtutor.runs.recipes import Recipe, run
+from invtutor.worlds.digits import Digits
+from invtutor.worlds.environment import pool, split
 
 
 def small(method: str, **changes: object) -> Recipe:

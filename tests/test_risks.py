@@ -12,10 +12,10 @@ from worlds import network, training_environments
 
 from invtutor.algorithms import irmv1
 from invtutor.algorithms.jtt import error_shares
-from invtutor.digits import Digits
-from invtutor.environments import colored_mnist
-from invtutor.risks import accuracy, accuracy_curve, corner_accuracies, correct, risk, risks, squared_norm
-from invtutor.selection import validation_corners
+from invtutor.tables.selection import validation_corners
+from invtutor.worlds.colored_mnist import colored_mnist
+from invtutor.worlds.digits import Digits
+from invtutor.worlds.risks import accuracy, accuracy_curve, corner_accuracies, correct, risk, risks, squared_norm
 
 
 def drawn(n: int, outputs: int) -> tuple[Tensor, Tensor]:

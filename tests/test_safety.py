@@ -25,9 +25,10 @@ import pytest
 from test_faults import COMMAND, reaper  # noqa: F401
 from test_lessons import write_lesson
 
-from invtutor import files, lessons
-from invtutor.book import MANIFEST
-from invtutor.sweeps import Result
+from invtutor import files
+from invtutor.course import lessons
+from invtutor.course.book import MANIFEST
+from invtutor.tables.sweeps import Result
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and looks at processes as Linux has them")
 
@@ -38,8 +39,13 @@ from pathlib import Path
 import nbclient, nbconvert, nbformat, papermill, torch, jupyter_client.manager, latex2mathml.converter, tqdm
 from torchvision.datasets import MNIST
 
-from invtutor import book, cli, digits, lessons, live, mnist, recipes, sweeps
-from invtutor.widgets import frames
+from invtutor.course import book, lessons
+from invtutor import cli
+from invtutor.worlds import digits, mnist
+from invtutor.runs import recipes
+from invtutor.runs import session as sessions
+from invtutor.tables import sweeps
+from invtutor.widgets import panel
 
 root = Path(sys.argv[1])
 torch.set_num_threads(1)
@@ -52,7 +58,7 @@ os.access = lambda path, *how, **options: path != "/tmp" and access(path, *how, 
 
 images = torch.randint(256, (60_000, 28, 28), dtype=torch.uint8)
 crude = digits.Digits("rendered", images, torch.arange(60_000) % 10, images[:10_000], torch.arange(10_000) % 10)
-for room in (live, sweeps, recipes):
+for room in (sessions, sweeps, recipes):
     room.load_digits = lambda *_, **__: crude
 tiny = {"samples": 60, "width": 4, "batch_size": 20, "steps": 4, "anneal": 1}
 rows = tuple(sweeps.Row(name, name, tiny) for name in ("erm", "vrex"))

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from invtutor.digits import Digits
-from invtutor.environments import World, colored_mnist
-from invtutor.selection import CRITERIA, Candidate, chosen, ranking, recolored, select, validation_corners
+from invtutor.tables.selection import CRITERIA, Candidate, chosen, ranking, recolored, select, validation_corners
+from invtutor.worlds.colored_mnist import World, colored_mnist
+from invtutor.worlds.digits import Digits
 
 
 def world(digits: Digits, **changes: object) -> World:

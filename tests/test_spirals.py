@@ -11,9 +11,9 @@ from worlds import gradients, network, training_environments
 
 from invtutor.algorithms import DANN, ERM
 from invtutor.algorithms.dann import reverse
-from invtutor.networks import MLP
-from invtutor.risks import risk
-from invtutor.spirals import RIVALS, Dropout, Network, spirals, train
+from invtutor.networks.perceptron import MLP
+from invtutor.runs.spirals import RIVALS, Dropout, Network, spirals, train
+from invtutor.worlds.risks import risk
 
 DOUBLE = torch.float64
 TINY = {"environments": 4, "samples": 64, "shortcut": 3, "width": 8, "batch_size": 32, "epochs": 2, "progress": False}

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from worlds import training_environments
 
-from invtutor import two_bit
 from invtutor.algorithms import MetaIRM
+from invtutor.exact import two_bit
 from invtutor.widgets import Stepper
 
 FAR = {"start": (0.3, 0.6)}

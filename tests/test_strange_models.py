@@ -14,11 +14,11 @@ from worlds import training_environments
 
 from invtutor.algorithms import Algorithm
 from invtutor.algorithms.descent import environment_gradients
-from invtutor.environments import Environment
-from invtutor.judging import evaluating, unchanged
-from invtutor.recipes import ALGORITHMS
-from invtutor.risks import accuracy, risk, risks
-from invtutor.training import fit, training
+from invtutor.runs.loop import fit, training
+from invtutor.runs.recipes import ALGORITHMS
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.judging import evaluating, unchanged
+from invtutor.worlds.risks import accuracy, risk, risks
 
 WIDTH = 6
 

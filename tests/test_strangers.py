@@ -14,10 +14,10 @@ import nbformat
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from invtutor import lessons
 from invtutor.cli import main
-from invtutor.lessons import LessonError, Limits, execute, find, resolve
-from invtutor.widgets.frames import MIME
+from invtutor.course import lessons
+from invtutor.course.lessons import LessonError, Limits, execute, find, resolve
+from invtutor.widgets.panel import MIME
 
 BEGIN = """\
 import json, pathlib
@@ -94,7 +94,7 @@ def test_a_copy_has_the_lessons_name_whatever_its_file_is_called(tmp_path: Path,
     [
         ("lesson = begin('02_erm', seed=seed)", "02_erm"),
         ("%matplotlib inline\nif True:\n    begin(name='02_erm')", "02_erm"),
-        ("from invtutor import notebook\nnotebook.begin(\n    '02_erm'\n)", "02_erm"),
+        ("from invtutor.course import notebook\nnotebook.begin(\n    '02_erm'\n)", "02_erm"),
         ("begin(NAME)", "file"),
         ("'begin(\"02_erm\")'", "file"),
         ("# begin('02_erm')", "file"),

@@ -7,11 +7,23 @@ from typing import Any
 
 import pytest
 
-from invtutor import sweeps
-from invtutor.digits import Digits
-from invtutor.recipes import ALGORITHMS, PROFILES, Recipe, Run, run
-from invtutor.selection import CRITERIA
-from invtutor.sweeps import TABLES, Result, Results, Row, Table, candidates, collect, layout, plan, reproduce, values
+from invtutor.runs.recipes import ALGORITHMS, PROFILES, Recipe, Run, run
+from invtutor.tables import sweeps
+from invtutor.tables.selection import CRITERIA
+from invtutor.tables.sweeps import (
+    TABLES,
+    Result,
+    Results,
+    Row,
+    Table,
+    candidates,
+    collect,
+    layout,
+    plan,
+    reproduce,
+    values,
+)
+from invtutor.worlds.digits import Digits
 
 TINY = {"samples": 60, "width": 4, "batch_size": 20, "steps": 4, "anneal": 1}
 

@@ -10,8 +10,8 @@ import torch
 from worlds import network, training_environments
 
 from invtutor.algorithms import ERM, Algorithm, IRMv1, Metrics
-from invtutor.environments import Environment
-from invtutor.training import cosine, fit, step_at, training
+from invtutor.runs.loop import cosine, fit, step_at, training
+from invtutor.worlds.environment import Environment
 
 
 @dataclass(eq=False)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from worlds import two_bit as sampled
 
-from invtutor import two_bit
 from invtutor.algorithms.meta_irm import deviation
+from invtutor.exact import two_bit
 
 RATES = (0.1, 0.2)
 GRID = torch.tensor([[0.0, 0.0], [1.1, 1.73], [-0.5, 2.0], [3.0, -1.0]], dtype=torch.double)

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from invtutor import figures
-from invtutor.environments import Canvas
-from invtutor.history import History
-from invtutor.recipes import Recipe, Run
+from invtutor.runs.history import History
+from invtutor.runs.recipes import Recipe, Run
 from invtutor.widgets import Panel, flip_rate_panel, penalty_panel
+from invtutor.worlds.colored_mnist import Canvas
 
 WEIGHTS = (0.0, 1.0, 100.0, 1e4)
 

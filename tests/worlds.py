@@ -10,8 +10,8 @@ from itertools import product
 import torch
 
 from invtutor.algorithms import Algorithm
-from invtutor.environments import Environment
-from invtutor.networks import MLP
+from invtutor.networks.perceptron import MLP
+from invtutor.worlds.environment import Environment
 
 TRAIN_RATES, TEST_RATE, LABEL_NOISE = (0.1, 0.2), 0.9, 0.25
 

@@ -8,9 +8,9 @@ from typing import ClassVar
 from torch import Generator, Tensor, nn
 
 from invtutor.algorithms.ready import ready, trainable
-from invtutor.environments import Environment
 from invtutor.fields import check, require, within
-from invtutor.judging import evaluating
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.judging import evaluating
 
 __all__ = ["Algorithm", "Metrics", "require", "within"]
 

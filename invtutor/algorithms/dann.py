@@ -7,9 +7,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from invtutor.algorithms.algorithm import Algorithm, Metrics, within
-from invtutor.environments import Environment
-from invtutor.networks import MLP
-from invtutor.risks import risk, squared_norm
+from invtutor.networks.perceptron import MLP
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.risks import risk, squared_norm
 
 __all__ = ["DANN", "reverse"]
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
 from invtutor.algorithms.ready import trainable
-from invtutor.environments import Environment
-from invtutor.judging import unchanged
-from invtutor.risks import cross_entropy, fitting, risk
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.judging import unchanged
+from invtutor.worlds.risks import cross_entropy, fitting, risk
 
 __all__ = ["Parameters", "accumulate", "descend", "environment_gradients", "risk_at", "trainable"]
 

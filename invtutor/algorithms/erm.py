@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from invtutor.algorithms.algorithm import Algorithm, Metrics
-from invtutor.environments import Environment
-from invtutor.risks import risks, squared_norm
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.risks import risks, squared_norm
 
 __all__ = ["ERM"]
 

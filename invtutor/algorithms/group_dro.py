@@ -9,8 +9,8 @@ from torch import Generator, Tensor
 
 from invtutor.algorithms.algorithm import Algorithm, Metrics, within
 from invtutor.algorithms.groups import groups
-from invtutor.environments import Environment, pool
-from invtutor.risks import risks, squared_norm
+from invtutor.worlds.environment import Environment, pool
+from invtutor.worlds.risks import risks, squared_norm
 
 __all__ = ["GroupDRO", "reweigh"]
 

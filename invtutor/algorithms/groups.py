@@ -3,7 +3,7 @@
 import torch
 from torch import Generator, Tensor
 
-from invtutor.environments import Environment
+from invtutor.worlds.environment import Environment
 
 __all__ = ["conflicting", "group_shares", "groups", "redraw"]
 

@@ -9,9 +9,9 @@ from torch.func import functional_call
 
 from invtutor.algorithms.descent import Parameters, descend
 from invtutor.algorithms.ready import trainable
-from invtutor.environments import Environment
-from invtutor.judging import evaluating
-from invtutor.risks import risk, squared_norm
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.judging import evaluating
+from invtutor.worlds.risks import risk, squared_norm
 
 __all__ = ["settle", "slopes_along"]
 

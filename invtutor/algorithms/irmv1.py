@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from invtutor.algorithms.algorithm import Algorithm, Metrics, require, within
-from invtutor.environments import Environment
-from invtutor.risks import fitting, risk, squared_norm
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.risks import fitting, risk, squared_norm
 
 __all__ = ["IRMv1", "penalty", "slope"]
 

@@ -9,9 +9,9 @@ from torch import Generator, Tensor
 
 from invtutor.algorithms.algorithm import Algorithm, Metrics, within
 from invtutor.algorithms.groups import redraw
-from invtutor.environments import Environment, pool
-from invtutor.judging import evaluating
-from invtutor.risks import correct, risk, risks, squared_norm
+from invtutor.worlds.environment import Environment, pool
+from invtutor.worlds.judging import evaluating
+from invtutor.worlds.risks import correct, risk, risks, squared_norm
 
 __all__ = ["JTT", "error_shares"]
 

@@ -13,8 +13,8 @@ from invtutor.algorithms.algorithm import Algorithm, Metrics, require, within
 from invtutor.algorithms.descent import accumulate, trainable
 from invtutor.algorithms.inner import settle, slopes_along
 from invtutor.algorithms.projections import project, shrink
-from invtutor.environments import Environment, pool, split
-from invtutor.risks import risks
+from invtutor.worlds.environment import Environment, pool, split
+from invtutor.worlds.risks import risks
 
 __all__ = ["MAPLE", "OBJECTIVES", "hypergradient", "project", "shrink"]
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from invtutor.algorithms.algorithm import Algorithm, Metrics, within
 from invtutor.algorithms.descent import descend, risk_at, trainable
-from invtutor.environments import Environment
-from invtutor.risks import squared_norm
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.risks import squared_norm
 
 __all__ = ["MetaIRM", "deviation"]
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from invtutor.environments import Environment
-from invtutor.judging import evaluating
-from invtutor.risks import fitting
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.judging import evaluating
+from invtutor.worlds.risks import fitting
 
 __all__ = ["culprit", "ready", "trainable"]
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from invtutor.algorithms.algorithm import Algorithm, Metrics, within
 from invtutor.algorithms.descent import accumulate, environment_gradients, trainable
-from invtutor.environments import Environment
+from invtutor.worlds.environment import Environment
 
 __all__ = ["SandMask", "soft_mask"]
 

@@ -7,8 +7,8 @@ from torch import Generator
 
 from invtutor.algorithms.algorithm import Algorithm, Metrics
 from invtutor.algorithms.groups import group_shares, redraw
-from invtutor.environments import Environment, pool
-from invtutor.risks import risks, squared_norm
+from invtutor.worlds.environment import Environment, pool
+from invtutor.worlds.risks import risks, squared_norm
 
 __all__ = ["Upweighting"]
 

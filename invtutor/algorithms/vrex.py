@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from invtutor.algorithms.algorithm import Algorithm, Metrics, within
-from invtutor.environments import Environment
-from invtutor.risks import risks, squared_norm
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.risks import risks, squared_norm
 
 __all__ = ["VREx", "penalty"]
 

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from invtutor.environments import Environment
 from invtutor.figures.base import DIM, SMALL, new_figure, require
+from invtutor.worlds.environment import Environment
 
 __all__ = ["INKS", "SIDE", "digits", "recolor"]
 

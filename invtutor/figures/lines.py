@@ -27,7 +27,7 @@ from invtutor.figures.base import (
     styles,
     tidy,
 )
-from invtutor.history import History
+from invtutor.runs.history import History
 
 __all__ = ["accuracy_curves", "along_penalty", "environment_risks", "histories", "move_cursor"]
 

@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
 
-from invtutor.environments import Environment
 from invtutor.figures.base import DIM, MARKERS, NORMAL, SMALL, Screen, decade, new_figure, shifts, styles, tidy
 from invtutor.figures.gallery import digits
 from invtutor.figures.lines import accuracy_curves
-from invtutor.history import History
+from invtutor.runs.history import History
+from invtutor.worlds.environment import Environment
 
 __all__ = ["LivePicture"]
 

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from invtutor.figures.base import COLORS, DIM, FAINT, LEVELS, SMALL, new_figure, require, tidy
-from invtutor.history import spread
+from invtutor.runs.history import spread
 
 __all__ = ["beside", "differences"]
 

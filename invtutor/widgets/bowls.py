@@ -7,9 +7,9 @@ import ipywidgets
 import torch
 
 from invtutor import figures
-from invtutor.consistency import RULES, exchange_rate, follow, signs_needed, two_bowls
+from invtutor.exact.consistency import RULES, exchange_rate, follow, signs_needed, two_bowls
 from invtutor.figures import Figure
-from invtutor.history import History
+from invtutor.runs.history import History
 from invtutor.widgets.panel import Panel
 
 __all__ = ["bowls_panel", "threshold_panel"]

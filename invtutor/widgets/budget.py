@@ -8,7 +8,7 @@ import ipywidgets
 from invtutor.algorithms.maple import MAPLE, project
 from invtutor.figures import Figure
 from invtutor.figures.weights import budget_curves, two_groups
-from invtutor.reweighting import Trace
+from invtutor.runs.reweighting import Trace
 from invtutor.widgets.panel import Panel
 
 __all__ = ["STAGES", "budget_panel", "stages_panel"]

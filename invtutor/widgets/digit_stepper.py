@@ -10,11 +10,11 @@ from torch.func import functional_call
 from invtutor import figures
 from invtutor.algorithms.descent import descend, risk_at
 from invtutor.algorithms.meta_irm import MetaIRM
-from invtutor.environments import Environment
 from invtutor.figures import Figure
-from invtutor.risks import accuracy_curve, correct
-from invtutor.selection import recolored
+from invtutor.tables.selection import recolored
 from invtutor.widgets.walk import Walk, listed
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.risks import accuracy_curve, correct
 
 __all__ = ["DigitStepper"]
 

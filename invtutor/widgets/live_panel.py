@@ -19,13 +19,13 @@ from weakref import WeakValueDictionary
 import ipywidgets
 from IPython import get_ipython
 
-from invtutor.digits import Digits
 from invtutor.figures import Figure
 from invtutor.figures.live import RATES, LivePicture
-from invtutor.live import KNOBS, OOD_RATE, PRESETS, Session, Snapshot, hint, knobs, sign, switch
-from invtutor.recipes import ALGORITHMS, METHODS, Recipe, label, limits
+from invtutor.runs.recipes import ALGORITHMS, METHODS, Recipe, label, limits
+from invtutor.runs.session import KNOBS, OOD_RATE, PRESETS, Session, Snapshot, hint, knobs, sign, switch
 from invtutor.widgets.interrupts import listen, players
 from invtutor.widgets.panel import Shown, blank, plain, require_possible
+from invtutor.worlds.digits import Digits
 
 __all__ = ["Live", "live"]
 
@@ -101,7 +101,7 @@ def _cell() -> str | None:
 class Live(Shown):
     """What `live` returns.
 
-    controls, buttons: the widgets by name. session: the training (`invtutor.live.Session`); None after `close`, and
+    controls, buttons: the widgets by name. session: the training (`runs.session.Session`); None after `close`, and
     where a fresh run could not be built. error: of the last attempt; it is shown, and `run`, `set` and `press` raise
     it.
 

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from invtutor import figures
-from invtutor.environments import Canvas, Environment
 from invtutor.figures import Artist, Axes, Figure
-from invtutor.history import History, Spread
-from invtutor.recipes import Run, summarize
+from invtutor.runs.history import History, Spread
+from invtutor.runs.recipes import Run, summarize
 from invtutor.widgets.panel import Panel
+from invtutor.worlds.colored_mnist import Canvas
+from invtutor.worlds.environment import Environment
 
 __all__ = ["flip_rate_panel", "penalty_panel"]
 

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from invtutor import figures, two_bit
+from invtutor import figures
 from invtutor.algorithms.meta_irm import deviation
+from invtutor.exact import two_bit
 from invtutor.figures import Axes, Figure
 from invtutor.widgets.walk import Walk, listed
 

@@ -18,14 +18,14 @@ from typing import Any
 import nbformat
 import pytest
 
-from invtutor import lessons
+from invtutor.course import lessons
 
 ARTIFACTS = Path(__file__).parents[2] / "results" / "browser"  # screenshots of what failed; git ignores results/
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage", "--disable-sync"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-quic"]
 NOTEBOOKS = {  # beside the lessons
     "live.ipynb": """\
-from invtutor.recipes import Recipe
+from invtutor.runs.recipes import Recipe
 from invtutor.widgets import live
 
 live(Recipe.profile("smoke", "irmv1", steps=100_000))""",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from invtutor import book, lessons
+from invtutor.course import book, lessons
 
 PATIENCE = 120  # seconds for anything to happen: nothing here is timed, and the machine may be busy
 LATER = {"Steps per picture"}  # acts on a training under way

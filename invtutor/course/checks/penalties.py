@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from invtutor.algorithms import irmv1, mmrex, vrex
-from invtutor.checks.clues import NO_MEAN, batches
-from invtutor.checks.verdict import check
-from invtutor.risks import accuracy_curve
+from invtutor.course.checks.clues import NO_MEAN, batches
+from invtutor.course.checks.verdict import check
+from invtutor.worlds.risks import accuracy_curve
 
 __all__ = ["check_curve", "check_gray", "check_maximum_excess", "check_objective", "check_slope", "check_variance"]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from invtutor.algorithms import meta_irm
-from invtutor.checks.verdict import check
+from invtutor.course.checks.verdict import check
 
 __all__ = ["check_deviation", "check_inner_step", "check_orders"]
 

@@ -19,10 +19,10 @@ from torch.nn.utils import skip_init
 from invtutor.algorithms import DANN, ERM, Algorithm, AndMask, IRMv1
 from invtutor.algorithms.algorithm import Metrics
 from invtutor.algorithms.descent import accumulate
-from invtutor.environments import Environment
-from invtutor.history import History
-from invtutor.risks import accuracy
-from invtutor.training import fit, step_at
+from invtutor.runs.history import History
+from invtutor.runs.loop import fit, step_at
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.risks import accuracy
 
 __all__ = ["AS_IN_THE_CODE", "RIVALS", "Network", "Outcome", "Rival", "spirals", "train"]
 

@@ -10,8 +10,9 @@ from statistics import fmean
 
 import torch
 
-from invtutor.environments import Environment, World
-from invtutor.risks import Predictor, accuracy_curve, correct
+from invtutor.worlds.colored_mnist import World
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.risks import Predictor, accuracy_curve, correct
 
 __all__ = ["CRITERIA", "Candidate", "chosen", "ranking", "recolored", "select", "validation_corners"]
 

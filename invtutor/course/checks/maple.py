@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from invtutor.algorithms import maple
-from invtutor.checks.verdict import check
+from invtutor.course.checks.verdict import check
 
 __all__ = ["check_balancing_budget", "check_influence", "check_projection"]
 

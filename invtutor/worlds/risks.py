@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from invtutor.environments import INTEGERS, Environment, World
-from invtutor.judging import evaluating
+from invtutor.worlds.colored_mnist import World
+from invtutor.worlds.environment import INTEGERS, Environment
+from invtutor.worlds.judging import evaluating
 
 __all__ = ["accuracy", "accuracy_curve", "corner_accuracies", "correct", "fitting", "risk", "risks", "squared_norm"]
 

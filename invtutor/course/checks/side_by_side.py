@@ -4,8 +4,8 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
-from invtutor.checks.verdict import check
-from invtutor.selection import CRITERIA, Candidate, select
+from invtutor.course.checks.verdict import check
+from invtutor.tables.selection import CRITERIA, Candidate, select
 
 __all__ = ["check_paired_differences", "check_training_domains", "check_worst_rate"]
 

@@ -10,11 +10,11 @@ from invtutor.algorithms import MAPLE, Algorithm
 from invtutor.algorithms.algorithm import Metrics
 from invtutor.algorithms.groups import conflicting
 from invtutor.algorithms.maple import project, shrink
-from invtutor.digits import Digits
-from invtutor.environments import Environment
-from invtutor.recipes import Recipe, build, schedules
-from invtutor.risks import accuracy_curve, corner_accuracies
-from invtutor.training import fit
+from invtutor.runs.loop import fit
+from invtutor.runs.recipes import Recipe, build, schedules
+from invtutor.worlds.digits import Digits
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.risks import accuracy_curve, corner_accuracies
 
 __all__ = ["Trace", "Turn", "trace"]
 

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from invtutor.algorithms import Algorithm, AndMask
 from invtutor.algorithms.algorithm import Metrics
-from invtutor.digits import Digits
-from invtutor.environments import Environment
-from invtutor.history import History
-from invtutor.networks import MLP
-from invtutor.risks import accuracy
-from invtutor.training import fit
+from invtutor.networks.perceptron import MLP
+from invtutor.runs.history import History
+from invtutor.runs.loop import fit
+from invtutor.worlds.digits import Digits
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.risks import accuracy
 
 __all__ = ["CLASSES", "Outcome", "train"]
 

@@ -1,10 +1,10 @@
 """Self-checks for the exercises, a module per group of lessons; `verdict` says what a check is."""
 
-from invtutor.checks.and_mask import check_and_mask, check_geometric_mean, check_signs_needed
-from invtutor.checks.clues import check_accuracy, check_best_clue, check_color, check_pooled
-from invtutor.checks.maple import check_balancing_budget, check_influence, check_projection
-from invtutor.checks.meta_irm import check_deviation, check_inner_step, check_orders
-from invtutor.checks.penalties import (
+from invtutor.course.checks.and_mask import check_and_mask, check_geometric_mean, check_signs_needed
+from invtutor.course.checks.clues import check_accuracy, check_best_clue, check_color, check_pooled
+from invtutor.course.checks.maple import check_balancing_budget, check_influence, check_projection
+from invtutor.course.checks.meta_irm import check_deviation, check_inner_step, check_orders
+from invtutor.course.checks.penalties import (
     check_curve,
     check_gray,
     check_maximum_excess,
@@ -12,8 +12,8 @@ from invtutor.checks.penalties import (
     check_slope,
     check_variance,
 )
-from invtutor.checks.side_by_side import check_paired_differences, check_training_domains, check_worst_rate
-from invtutor.checks.verdict import Verdict
+from invtutor.course.checks.side_by_side import check_paired_differences, check_training_domains, check_worst_rate
+from invtutor.course.checks.verdict import Verdict
 
 __all__ = [
     "Verdict",

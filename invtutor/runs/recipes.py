@@ -25,14 +25,14 @@ from invtutor.algorithms import (
     VREx,
 )
 from invtutor.algorithms.algorithm import Metrics
-from invtutor.digits import Digits, Source, load_digits
-from invtutor.environments import POOL, Setting, World, colored_mnist
 from invtutor.fields import Range, check, hints, one_of, range_of, require, valid, within
-from invtutor.history import History, Spread, spread
-from invtutor.networks import MLP
-from invtutor.risks import accuracy, accuracy_curve, corner_accuracies, correct, risk
-from invtutor.training import Schedule, cosine, fit, step_at
+from invtutor.networks.perceptron import MLP
+from invtutor.runs.history import History, Spread, spread
+from invtutor.runs.loop import Schedule, cosine, fit, step_at
 from invtutor.words import meant, shown
+from invtutor.worlds.colored_mnist import POOL, Setting, World, colored_mnist
+from invtutor.worlds.digits import Digits, Source, load_digits
+from invtutor.worlds.risks import accuracy, accuracy_curve, corner_accuracies, correct, risk
 
 __all__ = [
     "ALGORITHMS",

@@ -17,13 +17,11 @@ import torch
 from torch import Tensor
 
 from invtutor.algorithms.algorithm import Algorithm, Metrics
-from invtutor.digits import Digits, load_digits
-from invtutor.environments import Environment
 from invtutor.fields import fit, from_text, hints, valid
 from invtutor.files import finite, is_sealed, made_folder, sealed, write_atomically
-from invtutor.history import GLOSSARY, History
-from invtutor.mnist import announce
-from invtutor.recipes import (
+from invtutor.runs.history import GLOSSARY, History
+from invtutor.runs.loop import require_finite, training
+from invtutor.runs.recipes import (
     ALGORITHMS,
     PROFILES,
     TEST_RATES,
@@ -36,9 +34,11 @@ from invtutor.recipes import (
     owner,
     schedules,
 )
-from invtutor.risks import accuracy_curve, corner_accuracies, risk
-from invtutor.training import require_finite, training
 from invtutor.words import meant, shown, unknown
+from invtutor.worlds.digits import Digits, load_digits
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.mnist import announce
+from invtutor.worlds.risks import accuracy_curve, corner_accuracies, risk
 
 __all__ = ["KNOBS", "OOD_RATE", "PRESETS", "Change", "Preset", "Session", "Snapshot", "execute", "hint", "knobs"]
 __all__ += ["options", "parse_change", "read_recipe", "replay", "sign", "switch"]

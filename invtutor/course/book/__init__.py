@@ -1,7 +1,7 @@
 """The course as a static site: a page for every lesson, to be read without a network and without a kernel.
 
 Formulas become MathML, pictures keep their alt text. Lessons are executed for the book, so that every panel can leave
-its pictures at all positions of its sliders (widgets/frames.py); in the page a few lines of JavaScript choose among
+its pictures at all positions of its sliders (widgets/panel.py); in the page a few lines of JavaScript choose among
 them.
 """
 
@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from invtutor import lessons
+from invtutor.course import lessons
+from invtutor.course.lessons import Lesson, LessonError
 from invtutor.files import foreign, made_folder, own_folder, put_in_place, same
-from invtutor.lessons import Lesson, LessonError
 
 __all__ = ["build"]
 
@@ -122,7 +122,7 @@ def _environment(name: str, value: str) -> Iterator[None]:
 def _render(every: Sequence[Lesson], notebooks: Sequence[Path], site: Path, profile: str | None) -> None:
     from pygments.formatters import HtmlFormatter
 
-    from invtutor.widgets.frames import MIME
+    from invtutor.widgets.panel import MIME
 
     exporter = _exporter()
     pages = [_Page(f"{lesson.path.stem}.html", lesson.title, lesson.minutes) for lesson in every]
@@ -163,7 +163,7 @@ def _move_frames(notebook: Any, lesson: int, site: Path) -> None:
 
     A panel that is not as ours are leaves only its words.
     """
-    from invtutor.widgets.frames import MIME
+    from invtutor.widgets.panel import MIME
 
     panels = [output["data"] for cell in notebook.cells for output in cell.get("outputs", ()) if "data" in output]
     for number, data in enumerate(found for found in panels if MIME in found):
@@ -184,7 +184,7 @@ def _exporter() -> Any:
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
-    from invtutor.widgets.frames import MIME
+    from invtutor.widgets.panel import MIME
 
     kinds = [MIME, "image/svg+xml", "image/png", "image/jpeg", "text/html", "text/markdown", "text/latex", "text/plain"]
     config = Config({"NbConvertBase": {"display_data_priority": kinds}})

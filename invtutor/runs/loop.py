@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from invtutor.algorithms.algorithm import Algorithm, Metrics
 from invtutor.algorithms.ready import culprit
-from invtutor.environments import Environment
-from invtutor.history import History
+from invtutor.runs.history import History
+from invtutor.worlds.environment import Environment
 
 __all__ = ["Schedule", "cosine", "fit", "require_finite", "step_at", "training"]
 

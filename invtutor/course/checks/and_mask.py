@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from invtutor import consistency
 from invtutor.algorithms import and_mask
-from invtutor.checks.verdict import check
+from invtutor.course.checks.verdict import check
+from invtutor.exact import consistency
 
 __all__ = ["check_and_mask", "check_geometric_mean", "check_signs_needed"]
 

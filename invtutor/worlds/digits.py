@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invtutor import mnist
 from invtutor.files import clear, own_folder
-from invtutor.mnist import DigitsError
-from invtutor.typefaces import draw_digits
+from invtutor.worlds import mnist
+from invtutor.worlds.mnist import DigitsError
+from invtutor.worlds.typefaces import draw_digits
 
 __all__ = ["SOURCES", "Digits", "DigitsError", "Source", "load_digits"]
 

@@ -17,16 +17,16 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from invtutor.digits import Digits, load_digits
 from invtutor.fields import one_of, require
 from invtutor.files import append, finite, whole_lines
-from invtutor.history import spread
-from invtutor.mnist import announce
-from invtutor.published import Published, published
-from invtutor.recipes import ALGORITHMS, PROFILES, TEST_RATES, Recipe, build_world, find_device, label, run
-from invtutor.risks import accuracy_curve
-from invtutor.selection import CRITERIA, Candidate, chosen, validation_corners
-from invtutor.sheets import Sheet
+from invtutor.runs.history import spread
+from invtutor.runs.recipes import ALGORITHMS, PROFILES, TEST_RATES, Recipe, build_world, find_device, label, run
+from invtutor.tables.published import Published, published
+from invtutor.tables.selection import CRITERIA, Candidate, chosen, validation_corners
+from invtutor.tables.sheets import Sheet
+from invtutor.worlds.digits import Digits, load_digits
+from invtutor.worlds.mnist import announce
+from invtutor.worlds.risks import accuracy_curve
 
 __all__ = [
     "MEASURED",

@@ -27,10 +27,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from invtutor import figures
-from invtutor.digits import Digits, load_digits
 from invtutor.files import finite, is_sealed, sealed, write_atomically
-from invtutor.history import spread
-from invtutor.recipes import PROFILES, Recipe, Run, find_device, parameter, run
+from invtutor.runs.history import spread
+from invtutor.runs.recipes import PROFILES, Recipe, Run, find_device, parameter, run
+from invtutor.worlds.digits import Digits, load_digits
 
 __all__ = ["STANDARD", "Lesson", "begin", "peak_memory", "picture", "show"]
 

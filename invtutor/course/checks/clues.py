@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from invtutor.checks.verdict import Function, Hint, check
-from invtutor.risks import correct
+from invtutor.course.checks.verdict import Function, Hint, check
+from invtutor.worlds.risks import correct
 
 __all__ = ["NO_MEAN", "batches", "check_accuracy", "check_best_clue", "check_color", "check_pooled"]
 

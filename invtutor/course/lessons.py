@@ -47,9 +47,9 @@ from invtutor.files import (
     sealed,
     write_atomically,
 )
-from invtutor.mnist import DigitsError, announce
-from invtutor.sheets import Sheet
+from invtutor.tables.sheets import Sheet
 from invtutor.words import guess, shown, unknown
+from invtutor.worlds.mnist import DigitsError, announce
 
 __all__ = ["Lesson", "LessonError", "Limits", "Parameter", "Result", "binder_link", "copy_lessons", "course", "execute"]
 __all__ += ["find", "folder", "lessons", "nbgitpuller_link", "read", "refresh", "resolve", "summary"]
@@ -131,7 +131,7 @@ class Result:
 
 def folder() -> Path:
     """Where the lessons lie: inside an installed package, else beside it in a checkout."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     installed = package / "notebooks"
     return installed if installed.is_dir() else package.parent / "notebooks"
 
@@ -411,7 +411,7 @@ def resolve(lesson: Lesson, given: Mapping[str, object]) -> dict[str, Any]:
 
 def _value(parameter: Parameter, given: object) -> Any:
     """The value in the type that the lesson declares, and within the range of the field of that name."""
-    from invtutor import recipes  # not at the top: torch takes seconds to load, and a --help need not wait for it
+    from invtutor.runs import recipes  # not at the top: torch takes seconds to load, and a --help need not wait for it
 
     if isinstance(parameter.default, Code) or parameter.type not in _KINDS:
         found = f"its default {parameter.default!r} is no plain number, text, truth value or list"

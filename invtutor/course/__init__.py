@@ -1,0 +1,1 @@
+"""What a lesson needs, what runs one, and what becomes of them."""

@@ -1,0 +1,1 @@
+"""A run: its recipe, its assembly, its loop, and what it leaves."""
