@@ -203,8 +203,8 @@ def test_where_nothing_survives_the_gradient_is_zero_and_finite() -> None:
     # The same digits with opposite labels: all gradients are opposite, and the share of survivors is 0.
     one = two_bit(0.1, dtype=DOUBLE)
     model = network(dtype=DOUBLE)
-    torch.nn.init.zeros_(model.layers[-1].weight)
-    torch.nn.init.zeros_(model.layers[-1].bias)  # the logit is 0, so that both environments pull equally hard
+    torch.nn.init.zeros_(model.head.weight)
+    torch.nn.init.zeros_(model.head.bias)  # the logit is 0, so that both environments pull equally hard
     other = Environment("opposite", one.inputs, 1 - one.labels)
     for algorithm in (AndMask(model), SandMask(model)):
         for tensor in algorithm.parameters():

@@ -171,7 +171,8 @@ def test_but_changes_fields_and_hyper_parameters() -> None:
 
 
 def dann(**options: float) -> DANN:
-    discriminator = network(width=8, outputs=3, seed=5, dtype=DOUBLE).layers[2:]
+    judge = network(width=8, outputs=3, seed=5, dtype=DOUBLE)
+    discriminator = nn.Sequential(*judge.layers[2:], judge.head)
     return DANN(network(dtype=DOUBLE), discriminator, **options)
 
 
@@ -186,7 +187,7 @@ def test_reverse_is_the_identity_whose_gradient_is_turned() -> None:
 def test_danns_players_get_their_own_gradients() -> None:
     environments, method = training_environments(3, dtype=DOUBLE), dann(penalty_weight=0.7, l2=1e-3)
     metrics = method.backward(environments)
-    hidden, head = method.model.layers[:-1], method.model.layers[-1]
+    hidden, head = method.model.features, method.model.head
     features = [hidden(e.inputs) for e in environments]
     losses = torch.stack([risk(head(f), e.labels) for f, e in zip(features, environments, strict=True)]).mean()
     confusion = torch.stack(
