@@ -24,11 +24,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "algorithms": ("ERM", "MAPLE", "Algorithm", "AndMask", "GroupDRO", "IRMv1", "MMREx", "MetaIRM", "SandMask", "VREx"),
     "worlds.digits": ("Digits", "load_digits"),
-    "worlds.colored_mnist": ("World", "colored_mnist"),
+    "worlds.colored_mnist": ("colored_mnist",),
     "worlds.environment": ("Environment",),
+    "worlds.world": ("World",),
     "runs.history": ("History", "Spread", "spread"),
     "networks.perceptron": ("MLP",),
-    "runs.recipes": ("Recipe", "Run", "repeat", "run", "summarize"),
+    "runs.recipe": ("Recipe",),
+    "runs.run": ("Run", "assemble", "repeat", "run", "summarize"),
     "worlds.risks": ("accuracy", "accuracy_curve", "risk"),
     "runs.loop": ("fit",),
 }

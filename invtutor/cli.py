@@ -229,9 +229,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _methods() -> tuple[str, ...]:
-    from invtutor.runs.recipes import METHODS  # with torch, which takes seconds to load
+    from invtutor.algorithms import ALGORITHMS  # with torch, which takes seconds to load
 
-    return tuple(METHODS)
+    return tuple(ALGORITHMS)
 
 
 def _run_method(arguments: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 
 from invtutor.words import literal, meant, shown
 
-__all__ = ["Range", "check", "fit", "from_text", "hints", "one_of", "range_of", "require", "valid", "within"]
+__all__ = ["Range", "check", "fit", "from_text", "hints", "knobs", "one_of", "range_of", "require", "valid", "within"]
 
 
 class Range(NamedTuple):
@@ -62,6 +62,12 @@ def hints(owner: type[Any]) -> dict[str, Any]:
 def range_of(owner: type, name: str) -> Range | None:
     """A field's range; None where it has none."""
     return next((each.metadata.get("range") for each in fields(owner) if each.name == name), None)
+
+
+def knobs(owner: type[Any]) -> dict[str, Any]:
+    """The fields of a dataclass that a text could set, with their defaults."""
+    plain = [name for name, hint in hints(owner).items() if _plain(hint)]  # type: ignore[arg-type]
+    return {each.name: each.default for each in fields(owner) if each.name in plain}
 
 
 def require(name: str, holds: bool, wish: str, found: object) -> None:

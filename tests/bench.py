@@ -12,7 +12,8 @@ from invtutor import Recipe, load_digits, repeat, summarize  # isort: skip  (bef
 import torch
 
 from invtutor.runs.loop import training
-from invtutor.runs.recipes import build, build_world, find_device, run
+from invtutor.runs.recipe import find_device
+from invtutor.runs.run import assemble, build_world, run
 from invtutor.widgets import flip_rate_panel, live
 
 SEEDS = 5
@@ -53,7 +54,8 @@ def peak(device: torch.device) -> float:
 def paper_step(gflops: float) -> float:
     """Seconds of a full-batch IRMv1 step with the 60,000 samples and the width of the published run."""
     recipe = Recipe.profile("paper", "irmv1")
-    algorithm, world, generator = build(recipe)
+    ready = assemble(recipe)
+    algorithm, world, generator = ready.algorithm, ready.world, ready.generator
     optimizer = torch.optim.Adam(algorithm.parameters(), lr=recipe.learning_rate, fused=True)
     environments = (*world.train, *world.validation)
     samples = sum(map(len, environments))
@@ -107,7 +109,7 @@ def live_panel() -> None:
 
     async def play() -> None:
         start = time.perf_counter()
-        panel = live(recipe, digits=digits)
+        panel = live(recipe, data=digits)
         say("live panel: the call to its first picture", f"{time.perf_counter() - start:.2f} s", "goal < 1 s")
         panel.set(speed=100)
         panel.press("play")

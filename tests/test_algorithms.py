@@ -14,8 +14,7 @@ from torch import Tensor
 from worlds import gradients, network, training_environments
 
 import invtutor.algorithms
-from invtutor.algorithms import ERM, Algorithm, GroupDRO, IRMv1, MMREx, VREx, group_dro, irmv1, mmrex, vrex
-from invtutor.runs.recipes import ALGORITHMS
+from invtutor.algorithms import ALGORITHMS, ERM, Algorithm, GroupDRO, IRMv1, MMREx, VREx, group_dro, irmv1, mmrex, vrex
 from invtutor.worlds.risks import risk, risks, squared_norm
 
 FILES = sorted(Path(invtutor.algorithms.__file__).parent.glob("*.py"))

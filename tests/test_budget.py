@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from invtutor.figures.weights import two_groups
-from invtutor.runs.recipes import Recipe
+from invtutor.runs.recipe import Recipe
 from invtutor.runs.reweighting import Trace, trace
 from invtutor.widgets import budget_panel, stages_panel
 from invtutor.widgets.budget import STAGES
@@ -14,7 +14,7 @@ from invtutor.worlds.digits import Digits
 @pytest.fixture(scope="module")
 def traces(digits: Digits) -> dict[float, Trace]:
     recipe = Recipe.profile("smoke", "maple", device="cpu", samples=200, width=8, steps=2)
-    return {k: trace(recipe.but(budget=k), digits=digits) for k in (0.3, 0.6)}
+    return {k: trace(recipe.but(budget=k), data=digits) for k in (0.3, 0.6)}
 
 
 def test_every_stage_has_its_picture(traces: dict[float, Trace]) -> None:

@@ -4,6 +4,7 @@ import inspect
 
 import pytest
 import torch
+from invtutor.runs.spirals import AS_IN_THE_CODE, spirals, train
 from torch import Tensor
 from worlds import network, training_environments
 
@@ -11,8 +12,8 @@ from invtutor.algorithms import VREx
 from invtutor.algorithms.sand_mask import soft_mask
 from invtutor.networks.perceptron import MLP
 from invtutor.runs.loop import fit
-from invtutor.runs.recipes import Recipe, schedules
-from invtutor.runs.spirals import AS_IN_THE_CODE, spirals, train
+from invtutor.runs.recipe import Recipe
+from invtutor.runs.run import schedules
 from invtutor.worlds.colored_mnist import colored_mnist
 from invtutor.worlds.digits import Digits
 from invtutor.worlds.risks import risk, squared_norm

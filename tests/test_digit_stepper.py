@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from invtutor.algorithms import MetaIRM
-from invtutor.runs.recipes import Recipe, build
+from invtutor.runs.recipe import Recipe
+from invtutor.runs.run import assemble
 from invtutor.tables.selection import recolored
 from invtutor.widgets import DigitStepper
 from invtutor.worlds.digits import Digits
@@ -21,8 +22,8 @@ Start = tuple[nn.Module, list[Environment]]
 @pytest.fixture(params=[(0.1, 0.2), (0.1, 0.2, 0.3)], ids=["two", "three"])
 def start(request: pytest.FixtureRequest, digits: Digits) -> Start:
     recipe = Recipe.profile("smoke", "erm", source=digits.source, flip_rates=request.param, samples=300, width=8)
-    algorithm, world, _ = build(recipe, digits)
-    return algorithm.model, list(world.train)
+    ready = assemble(recipe, digits)
+    return ready.algorithm.model, list(ready.world.train)
 
 
 @pytest.mark.parametrize(("alpha", "weight"), [(0.0, 0.5), (0.5, 10.0)])

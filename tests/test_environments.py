@@ -1,7 +1,7 @@
 """Colored MNIST: its counts against its rates, its ceilings against closed forms and against counts."""
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from math import isinf, log, sqrt
 
 import pytest
@@ -39,20 +39,24 @@ def share(mask: torch.Tensor) -> float:
 
 def noisy(environment: Environment, classes: int) -> torch.Tensor:
     """How far each label lies behind its clean one, in classes."""
-    return (environment.labels - clean_labels(environment.digits, classes)) % classes
+    return (environment.labels - clean_labels(environment["digit"], classes)) % classes
 
 
 def flipped(environment: Environment, classes: int) -> torch.Tensor:
     """How far each color lies behind its label, in classes."""
-    return (environment.colors - environment.labels) % classes
+    return (environment["color"] - environment.labels) % classes
 
 
 def same(one: Environment, other: Environment) -> bool:
-    names = ("inputs", "labels", "colors", "digits")
-    patches = (one.patches is None) == (other.patches is None)
-    if patches and one.patches is not None:
-        patches = torch.equal(one.patches, other.patches)
-    return patches and all(torch.equal(getattr(one, name), getattr(other, name)) for name in names)
+    if one.attributes.keys() != other.attributes.keys():
+        return False
+    pairs = [(getattr(one, name), getattr(other, name)) for name in ("inputs", "labels", "index")]
+    return all(torch.equal(a, b) for a, b in [*pairs, *((one[name], other[name]) for name in one.attributes)])
+
+
+def rate_of(environment: Environment) -> float:
+    """The flip rate that it is named by."""
+    return float(environment.name.partition("p=")[2].split()[0])
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -79,7 +83,7 @@ def every_environment(world: World) -> list[tuple[Environment, float]]:
 
 def test_label_noise_and_flip_rates_are_those_asked_for(world: World) -> None:
     for environment, noise in every_environment(world):
-        count, rate, classes = len(environment), environment.flip_rate, world.classes
+        count, rate, classes = len(environment), rate_of(environment), world.classes
         wrong, turned = noisy(environment, classes), flipped(environment, classes)
         assert wrong.max() <= 1 and turned.max() <= 1, "labels and colors move on by one class at most"
         assert share(wrong == 1) == pytest.approx(noise, abs=sigmas(noise, count))
@@ -91,9 +95,8 @@ def test_color_follows_the_noisy_label(world: World) -> None:
         wrong, turned = noisy(environment, world.classes), flipped(environment, world.classes)
         for value in wrong.unique():
             chosen = turned[wrong == value]
-            assert share(chosen == 1) == pytest.approx(
-                environment.flip_rate, abs=sigmas(environment.flip_rate, len(chosen))
-            )
+            rate = rate_of(environment)
+            assert share(chosen == 1) == pytest.approx(rate, abs=sigmas(rate, len(chosen)))
 
 
 def test_only_the_channel_of_the_color_has_ink(world: World) -> None:
@@ -102,13 +105,13 @@ def test_only_the_channel_of_the_color_has_ink(world: World) -> None:
         assert environment.inputs.shape == (len(environment), world.classes, 14, 14)
         assert environment.inputs.dtype == torch.float32
         assert environment.inputs.min() >= 0.0 and environment.inputs.max() <= 1.0
-        assert torch.equal(ink > 0, torch.nn.functional.one_hot(environment.colors, world.classes).bool())
+        assert torch.equal(ink > 0, torch.nn.functional.one_hot(environment["color"], world.classes).bool())
 
 
 def test_a_world_knows_its_sizes(world: World) -> None:
-    assert world.inputs == world.classes * 14 * 14
+    assert world.shape == (world.classes, 14, 14)
     assert world.outputs == (1 if world.classes == 2 else world.classes)
-    assert [e.flip_rate for e in world.train] == [e.flip_rate for e in world.validation]
+    assert [rate_of(e) for e in world.train] == [rate_of(e) for e in world.validation] == list(world.flip_rates)
     sizes = [len(e) for e in world.validation]
     assert sum(sizes) == HELD_OUT and max(sizes) - min(sizes) <= 1
     assert len({len(e) for e in world.train}) == 1
@@ -137,7 +140,7 @@ def test_images_and_labels_stay_together_and_environments_are_disjoint(digits: D
     for environment in (*world.train, *world.validation):
         high, low = (environment.inputs.sum(1)[:, 7, :2] * 255).round().long().unbind(1)
         found = 256 * high + low
-        assert torch.equal(environment.digits, digits.labels[found])
+        assert torch.equal(environment["digit"], digits.labels[found])
         expected = images[found, ::2, ::2].float() / 255
         assert torch.allclose(environment.inputs.sum(1), expected)
         numbers.append(found)
@@ -167,7 +170,9 @@ def test_no_generator_means_seed_zero(digits: Digits) -> None:
 def test_the_test_file_is_the_same_at_every_rate(plain: World, digits: Digits) -> None:
     rates = (0.0, 0.1, 0.5, 0.9, 1.0)
     painted = [plain.test(rate) for rate in rates]
-    assert all(torch.equal(e.labels, painted[0].labels) and torch.equal(e.digits, digits.test_labels) for e in painted)
+    assert all(
+        torch.equal(e.labels, painted[0].labels) and torch.equal(e["digit"], digits.test_labels) for e in painted
+    )
     turned = [flipped(e, 2).bool() for e in painted]
     assert not turned[0].any() and turned[-1].all()
     for fewer, more in pairwise(turned):
@@ -178,20 +183,20 @@ def test_the_test_file_is_the_same_at_every_rate(plain: World, digits: Digits) -
 @pytest.mark.parametrize("changes", [{}, {"patch": True}, {"classes": 5}], ids=str)
 def test_corners_force_every_spurious_bit(digits: Digits, changes: dict) -> None:
     world = colored_mnist(digits, samples=10, generator=generator(0), **changes)
-    bits = [b for b, _ in world.corners]
+    bits = list(product((0, 1), repeat=len(world.tests) // 2))
     assert bits == ([(0, 0), (0, 1), (1, 0), (1, 1)] if changes.get("patch") else [(0,), (1,)])
-    for b, environment in world.corners:
+    for b, environment in zip(bits, world.tests, strict=True):
         assert (flipped(environment, world.classes) == b[0]).all()
         assert torch.equal(environment.labels, world.test(0.5).labels)
         if len(b) == 2:
-            assert (((environment.patches - environment.labels) % 2) == b[1]).all()
+            assert (((environment["patch"] - environment.labels) % 2) == b[1]).all()
 
 
 def test_patches_are_flipped_at_the_same_rate_but_independently(digits: Digits) -> None:
     world = colored_mnist(digits, patch=True, generator=generator(6))
     for environment in (*world.train, *world.validation, world.test(0.9)):
-        rate, count = environment.flip_rate, len(environment)
-        turned, moved = flipped(environment, 2).bool(), (environment.patches != environment.labels)
+        rate, count = rate_of(environment), len(environment)
+        turned, moved = flipped(environment, 2).bool(), (environment["patch"] != environment.labels)
         assert share(moved) == pytest.approx(rate, abs=sigmas(rate, count))
         assert share(turned & moved) == pytest.approx(rate**2, abs=sigmas(rate**2, count))
         for label in (0, 1):
@@ -202,24 +207,23 @@ def test_patches_are_flipped_at_the_same_rate_but_independently(digits: Digits) 
 def test_patches_are_white_squares_in_an_upper_corner(patched: World) -> None:
     environment = patched.train[0]
     rows = torch.arange(len(environment))
-    picture = environment.inputs[rows, environment.colors]
+    picture = environment.inputs[rows, environment["color"]]
     left, right = picture[:, :PATCH, :PATCH], picture[:, :PATCH, -PATCH:]
-    chosen = (environment.patches == 0)[:, None, None]
+    chosen = (environment["patch"] == 0)[:, None, None]
     assert torch.equal(left, chosen.expand_as(left).float())
     assert torch.equal(right, (~chosen).expand_as(right).float())
 
 
 def test_a_world_without_patch_has_none(plain: World) -> None:
-    assert plain.train[0].patches is None and plain.test(0.5).patches is None
+    assert "patch" not in plain.train[0].attributes and "patch" not in plain.test(0.5).attributes
 
 
 def test_gray_tells_nothing_of_color_and_patch(plain: World, patched: World) -> None:
     for world in (plain, patched):
-        grays = [environment.gray() for _, environment in world.corners]
+        grays = [environment.gray() for environment in world.tests]
         for gray in grays:
             assert torch.equal(gray.inputs[:, 0], gray.inputs[:, 1])
             assert torch.equal(gray.inputs, grays[0].inputs), "whatever the color and the patch were"
-            assert gray.patches is None
         assert torch.equal(grays[0].inputs[:, 0], world.test_canvas.images), "and all of the digit"
 
 
@@ -232,10 +236,10 @@ def test_taking_the_gray_view_changes_nothing(patched: World) -> None:
 
 def test_a_gray_world_is_gray_everywhere(patched: World) -> None:
     world = patched.gray()
-    views = [*world.train, *world.validation, world.test(0.1), world.test(0.9), *(e for _, e in world.corners)]
-    assert all(torch.equal(e.inputs[:, 0], e.inputs[:, 1]) and e.patches is None for e in views)
+    views = [*world.train, *world.validation, world.test(0.1), world.test(0.9), *world.tests]
+    assert all(torch.equal(e.inputs[:, 0], e.inputs[:, 1]) for e in views)
     assert torch.equal(world.test(0.1).inputs, world.test(0.9).inputs)
-    assert [e.flip_rate for e in world.train] == [e.flip_rate for e in patched.train]
+    assert world.flip_rates == patched.flip_rates
 
 
 def test_head_is_the_first_digits(patched: World) -> None:
@@ -247,11 +251,11 @@ def test_subset_takes_an_index_or_a_mask(patched: World) -> None:
     environment = patched.train[0]
     index = torch.tensor([3, 1, 4])
     some = environment.subset(index)
-    assert len(some) == 3 and some.flip_rate == environment.flip_rate and some.name == environment.name
+    assert len(some) == 3 and some.name == environment.name
     for name in ("inputs", "labels", "colors", "digits", "patches"):
         assert torch.equal(getattr(some, name), getattr(environment, name)[index])
-    reds = environment.subset(environment.colors == 0)
-    assert len(reds) == (environment.colors == 0).sum() and (reds.colors == 0).all()
+    reds = environment.subset(environment["color"] == 0)
+    assert len(reds) == (environment["color"] == 0).sum() and (reds["color"] == 0).all()
 
 
 def test_sample_draws_whole_rows_with_replacement(patched: World) -> None:
@@ -330,8 +334,8 @@ def test_a_label_never_seen_in_training_has_infinite_risk(digits: Digits) -> Non
 
 def seen_by(clue: str, environment: Environment, classes: int) -> torch.Tensor:
     """What a predictor sees of each sample, as one number (n,)."""
-    clean, colors = clean_labels(environment.digits, classes), environment.colors
-    patches = torch.zeros_like(colors) if environment.patches is None else environment.patches
+    clean, colors = clean_labels(environment["digit"], classes), environment["color"]
+    patches = environment.attributes.get("patch", torch.zeros_like(colors))
     return {"invariant": clean, "color": colors, "pooled": (clean * classes + colors) * 2 + patches}[clue]
 
 
@@ -351,7 +355,7 @@ def check_ceilings_by_counting(world: World) -> None:
             row, count, rate = (
                 chances[seen_by(clue, environment, world.classes)],
                 len(environment),
-                environment.flip_rate,
+                rate_of(environment),
             )
             expected = ceiling.accuracy(rate)
             hits = share(row.argmax(1) == environment.labels)

@@ -448,7 +448,7 @@ from invtutor.course.notebook import peak_memory
 from invtutor.widgets import live
 threads = set(threading.enumerate())
 digits, recipe = load_digits("rendered"), Recipe.profile("quick", "irmv1")
-panels = [live(recipe, digits=digits, key="one"), live(Recipe.profile("quick", "meta_irm"), digits=digits, key="two")]
+panels = [live(recipe, data=digits, key="one"), live(Recipe.profile("quick", "meta_irm"), data=digits, key="two")]
 for panel in panels:
     panel.press("play")
 """

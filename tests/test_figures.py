@@ -60,7 +60,7 @@ def test_digits_show_their_color_and_say_it(columns: int) -> None:
     ax = figures.digits(environment, columns=columns, rows=2)
     assert len(ax.texts) == len(ax.patches) == 2 * columns
     for i, (text, frame) in enumerate(zip(ax.texts, ax.patches, strict=True)):
-        label, color = int(environment.labels[i]), int(environment.colors[i])
+        label, color = int(environment.labels[i]), int(environment["color"][i])
         assert text.get_text().split() == [
             "label",
             str(label),
@@ -88,7 +88,7 @@ def test_digits_of_ten_classes_and_patches_and_of_fewer_samples_than_places() ->
     environment = canvas(3, patch=True).paint(0.0)
     ax = figures.digits(environment)
     assert len(ax.texts) == 3
-    corner = slice(0, 3) if environment.patches is not None and environment.patches[0] == 0 else slice(-3, None)
+    corner = slice(0, 3) if environment.attributes.get("patch", [1])[0] == 0 else slice(-3, None)
     assert np.ptp(ink(environment, ax, 0)[:3, corner], axis=(0, 1)).max() == 0
 
 

@@ -12,11 +12,11 @@ import pytest
 import invtutor
 
 ROOT = Path(invtutor.__file__).parent
-PLUMBING = {"algorithms.algorithm", "algorithms.descent", "algorithms.groups", "algorithms.inner"}
+PLUMBING = {"algorithms", "algorithms.algorithm", "algorithms.descent", "algorithms.groups", "algorithms.inner"}
 PLUMBING |= {"algorithms.projections", "algorithms.ready"}
 
 FLOORS = {
-    0: {"words", "fields", "files"},
+    0: {"words", "fields", "files", "plugins"},
     1: {"worlds", "networks"},
     2: {"algorithms"},
     3: {"exact", "runs"},
@@ -29,7 +29,7 @@ FLOORS = {
 BESIDE = {("fields", "words"), ("cli", "doctor"), ("__main__", "cli")}
 # Where lower is not enough to be allowed.
 ONLY = {
-    "algorithms": {"worlds.environment", "worlds.risks", "worlds.judging", "fields", "networks"},
+    "algorithms": {"worlds.environment", "worlds.risks", "worlds.judging", "fields", "networks", "plugins"},
     "exact": {"algorithms"},
 }
 
@@ -204,7 +204,7 @@ for name in invtutor.__all__:
 print(*(name for name in sys.modules if name.startswith("invtutor.")))
 """
     loaded = [name.removeprefix("invtutor.") for name in fresh(program)]
-    assert "runs.recipes" in loaded and not [name for name in loaded if floor(name) > 3]
+    assert "runs.recipe" in loaded and not [name for name in loaded if floor(name) > 3]
 
 
 def test_the_front_door_opens_without_waiting_for_torch() -> None:

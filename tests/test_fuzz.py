@@ -13,11 +13,13 @@ import pytest
 import torch
 
 from invtutor import cli
+from invtutor.algorithms import ALGORITHMS
 from invtutor.cli import main
 from invtutor.course import book, lessons
 from invtutor.fields import hints
 from invtutor.runs import session as sessions
-from invtutor.runs.recipes import ALGORITHMS, METHODS, Recipe, own, run
+from invtutor.runs.recipe import Recipe, own
+from invtutor.runs.run import run
 from invtutor.tables import sweeps
 from invtutor.worlds.digits import Digits
 
@@ -108,7 +110,7 @@ def call(rng: random.Random, shelf: list[lessons.Lesson]) -> list[str]:
     if kind < 5:
         steps = [f"{rng.choice([0, 3, 10, 39, 40, 10**9, -1, 'x'])}:" for _ in range(rng.choice([0, 0, 0, 1, 2]))]
         steer = [word for step in steps for word in ("--steer", f"{step}{name(rng, list(sessions.KNOBS))}={text(rng)}")]
-        return ["run", name(rng, list(METHODS)), *pairs(FIELDS), *steer]
+        return ["run", name(rng, list(ALGORITHMS)), *pairs(FIELDS), *steer]
     words = {
         5: ["run", name(rng, [lesson.name, lesson.name[:2]]), *pairs(parameters)],
         6: ["course", *pairs(parameters)],
@@ -156,7 +158,7 @@ EXTREME: dict[str, list[Any]] = {
 def test_extreme_values_train_or_say_why(digits: Digits) -> None:
     rng, done = random.Random(1), 0
     while done < RUNS:
-        method = rng.choice(list(METHODS))
+        method = rng.choice(list(ALGORITHMS))
         base = Recipe.profile("smoke", method, **SMALL)
         known = [field for field in EXTREME if field in {*hints(Recipe), *own(base.algorithm)}]
         changes = {field: rng.choice(EXTREME[field]) for field in rng.sample(known, rng.choice([1, 2, 3]))}
@@ -167,7 +169,7 @@ def test_extreme_values_train_or_say_why(digits: Digits) -> None:
             continue
         done += 1
         try:
-            result = run(recipe, digits=digits, progress=False)
+            result = run(recipe, data=digits, progress=False)
         except FloatingPointError as reason:
             assert str(reason).endswith("."), (method, changes)
             continue

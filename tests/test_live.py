@@ -20,7 +20,10 @@ import pytest
 from jupyter_client.manager import KernelManager
 
 from invtutor import figures
-from invtutor.runs.recipes import ALGORITHMS, PROFILES, Recipe, run
+from invtutor.algorithms import ALGORITHMS
+from invtutor.runs.budgets import PROFILES
+from invtutor.runs.recipe import Recipe
+from invtutor.runs.run import run
 from invtutor.runs.session import (
     KNOBS,
     PRESETS,
@@ -45,7 +48,7 @@ def tiny(method: str = "irmv1", **changes: Any) -> Recipe:
 
 
 def panel(digits: Digits, method: str = "irmv1", **changes: Any) -> Live:
-    return live(tiny(method, **changes), digits=digits)
+    return live(tiny(method, **changes), data=digits)
 
 
 # The engine
@@ -55,15 +58,15 @@ def panel(digits: Digits, method: str = "irmv1", **changes: Any) -> Live:
 @pytest.mark.parametrize("method", ALGORITHMS)
 def test_left_alone_a_session_takes_the_steps_of_run(method: str, decay: str, digits: Digits) -> None:
     recipe = tiny(method, decay=decay)
-    session = Session(recipe, digits=digits)
-    for record in run(recipe, digits=digits, progress=False).history:
+    session = Session(recipe, data=digits)
+    for record in run(recipe, data=digits, progress=False).history:
         session.step(int(record["step"]) - session.taken)
         assert record.items() <= session.snapshot().history.last.items()
 
 
 def test_a_knob_acts_from_the_next_step_on_and_nothing_starts_anew(digits: Digits) -> None:
-    session = Session(tiny(penalty_weight=1e3), digits=digits)
-    alone = Session(tiny(penalty_weight=1e3), digits=digits)
+    session = Session(tiny(penalty_weight=1e3), data=digits)
+    alone = Session(tiny(penalty_weight=1e3), data=digits)
     for each in (session, alone):
         each.step(6)
     assert session.snapshot().history.last == alone.snapshot().history.last
@@ -84,7 +87,7 @@ def test_a_knob_acts_from_the_next_step_on_and_nothing_starts_anew(digits: Digit
     [("and_mask", "threshold", 0.0), ("meta_irm", "inner_rate", 2.0), ("maple", "budget", 0.5)],
 )
 def test_the_method_s_own_knob_reaches_the_algorithm(method: str, name: str, value: float, digits: Digits) -> None:
-    session = Session(tiny(method), digits=digits)
+    session = Session(tiny(method), data=digits)
     session.step(2)
     session.steer(name, value)
     session.step()
@@ -92,7 +95,7 @@ def test_the_method_s_own_knob_reaches_the_algorithm(method: str, name: str, val
 
 
 def test_maple_keeps_to_a_budget_that_is_turned_on_the_way(digits: Digits) -> None:
-    session = Session(tiny("maple", inner_steps=2), digits=digits)
+    session = Session(tiny("maple", inner_steps=2), data=digits)
     session.step()
     session.steer("budget", 0.1)
     session.step()
@@ -100,7 +103,7 @@ def test_maple_keeps_to_a_budget_that_is_turned_on_the_way(digits: Digits) -> No
 
 
 def test_while_annealing_lasts_a_weight_acts_as_one_at_most(digits: Digits) -> None:
-    session = Session(tiny(anneal=4), digits=digits)
+    session = Session(tiny(anneal=4), data=digits)
     acted = []
     for weight in (1e4, 0.5, 1e6, 1e6, 1e6):
         session.step()
@@ -113,17 +116,17 @@ def test_while_annealing_lasts_a_weight_acts_as_one_at_most(digits: Digits) -> N
 
 
 def test_before_the_first_step_turning_a_knob_is_another_recipe(digits: Digits) -> None:
-    session = Session(tiny(), digits=digits)
+    session = Session(tiny(), data=digits)
     session.steer("penalty_weight", 7.0)
     session.steer("anneal", 2)
     session.step(12)
     recipe = tiny(penalty_weight=7.0, anneal=2)
     assert session.changes == [] and session.to_recipe() == recipe
-    assert run(recipe, digits=digits, progress=False).history.last.items() <= session.snapshot().history.last.items()
+    assert run(recipe, data=digits, progress=False).history.last.items() <= session.snapshot().history.last.items()
 
 
 def test_only_steps_count_as_turned(digits: Digits) -> None:
-    session = Session(tiny(), digits=digits)
+    session = Session(tiny(), data=digits)
     session.step(3)
     session.steer("penalty_weight", 1e4)  # where it stands already
     assert session.changes == []
@@ -134,7 +137,7 @@ def test_only_steps_count_as_turned(digits: Digits) -> None:
 
 
 def test_the_command_takes_the_very_steps(digits: Digits) -> None:
-    session = Session(tiny(flip_rates=(0.1, 0.3), penalty_weight=91257.18613115903, seed=5), digits=digits)
+    session = Session(tiny(flip_rates=(0.1, 0.3), penalty_weight=91257.18613115903, seed=5), data=digits)
     for count, name, value in ((5, "penalty_weight", 0.0), (1, "learning_rate", 3e-3), (2, "anneal", 0)):
         session.step(count)
         session.steer(name, value)
@@ -143,13 +146,13 @@ def test_the_command_takes_the_very_steps(digits: Digits) -> None:
     assert words[:3] == ["invtutor", "run", "irmv1"]
     given = dict(words[i + 1].split("=", 1) for i, word in enumerate(words) if word == "-p")
     changes = [parse_change(word.removeprefix("--steer=")) for word in words if word.startswith("--steer=")]
-    again = replay(read_recipe("irmv1", given), changes, digits=digits)
+    again = replay(read_recipe("irmv1", given), changes, data=digits)
     assert again.taken == session.taken and again.snapshot().history.last == session.snapshot().history.last
     assert again.command() == session.command()
 
 
 def test_a_command_that_would_not_be_true_is_refused(digits: Digits) -> None:
-    session = Session(tiny(decay="cosine"), digits=digits)
+    session = Session(tiny(decay="cosine"), data=digits)
     session.step(3)
     with pytest.raises(ValueError, match="`decay` should be constant"):
         session.command()
@@ -197,11 +200,11 @@ def test_wrong_changes_are_one_line(text: str) -> None:
 def test_changes_must_come_in_order(digits: Digits) -> None:
     for steps in ((5, 4), (12,)):
         with pytest.raises(ValueError, match="`changes` should be in order"):
-            replay(tiny(), [Change(step, "penalty_weight", 1.0) for step in steps], digits=digits)
+            replay(tiny(), [Change(step, "penalty_weight", 1.0) for step in steps], data=digits)
 
 
 def test_wrong_knobs_are_named(digits: Digits) -> None:
-    session = Session(tiny("erm"), digits=digits)
+    session = Session(tiny("erm"), data=digits)
     with pytest.raises(ValueError, match=r"`name` should be a knob of ERM: learning_rate\. Found 'penalty_weight'"):
         session.steer("penalty_weight", 1.0)
     with pytest.raises(ValueError, match="`learning_rate`"):
@@ -210,7 +213,7 @@ def test_wrong_knobs_are_named(digits: Digits) -> None:
 
 
 def test_a_training_that_failed_stays_failed(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
-    session = Session(tiny(), digits=digits)
+    session = Session(tiny(), data=digits)
     session.step(2)
     monkeypatch.setattr(type(session.algorithm), "backward", lambda *_: {"risk": math.inf})
     for _ in range(2):
@@ -221,7 +224,7 @@ def test_a_training_that_failed_stays_failed(digits: Digits, monkeypatch: pytest
 
 @pytest.mark.parametrize("changes", [{"classes": 5}, {"patch": True}, {"grayscale": True}, {"label_noise": (0.1, 0.4)}])
 def test_other_worlds(changes: dict[str, Any], digits: Digits) -> None:
-    session = Session(tiny("erm", **changes), digits=digits)
+    session = Session(tiny("erm", **changes), data=digits)
     session.step(2)
     shot = session.snapshot()
     assert shot.curve([0.9]) == pytest.approx([shot.history.last["test p=0.9"]])
@@ -273,7 +276,7 @@ def test_a_fresh_run_starts_where_the_world_or_the_method_changes(
     assert made.session is not session and made.session.taken == 0 and made.text.startswith("Step 0")
     assert getattr(made.session.recipe, field) != getattr(session.recipe, field)
     assert png(made) != before
-    fresh = live(made.session.recipe, digits=digits)
+    fresh = live(made.session.recipe, data=digits)
     for each in (made, fresh):
         each.run(5)
     assert made.text == fresh.text and png(made) == png(fresh)
@@ -282,7 +285,7 @@ def test_a_fresh_run_starts_where_the_world_or_the_method_changes(
 def test_run_is_the_recipe_s_own_history(digits: Digits) -> None:
     made = panel(digits)
     made.run(12)
-    assert run(tiny(), digits=digits, progress=False).history.last.items() <= made.session.history.last.items()
+    assert run(tiny(), data=digits, progress=False).history.last.items() <= made.session.history.last.items()
     assert made.to_recipe() == tiny()
     made.press("command")
     assert shlex.join(["invtutor", "run", "irmv1"]) in made.code.value and "No knob was turned" in made.code.value
@@ -600,12 +603,12 @@ def test_run_of_a_cell_waits_for_nobody_and_ends_play(digits: Digits) -> None:
 
 def test_a_cell_that_runs_again_leaves_one_training(digits: Digits) -> None:
     async def work() -> None:
-        first = live(tiny(steps=100_000), digits=digits, key="cell")
-        other = live(tiny(steps=100_000), digits=digits, key="another cell")
+        first = live(tiny(steps=100_000), data=digits, key="cell")
+        other = live(tiny(steps=100_000), data=digits, key="another cell")
         first.press("play")
         other.press("play")
         await until(lambda: first.session.taken > 2)
-        second = live(tiny(), digits=digits, key="cell")
+        second = live(tiny(), data=digits, key="cell")
         assert not first.playing and first.session is None and other.playing
         assert second.session.taken == 0
         await asyncio.sleep(0)
@@ -672,7 +675,7 @@ def test_the_switch_is_drawn_where_annealing_ends(digits: Digits) -> None:
 
 
 def test_a_command_tells_no_knob_that_no_step_has_felt(digits: Digits) -> None:
-    session = Session(tiny(), digits=digits)
+    session = Session(tiny(), data=digits)
     session.step(3)
     session.steer("penalty_weight", 5.0)
     session.steer("learning_rate", 0.01)
@@ -763,7 +766,7 @@ def test_an_interrupt_that_a_cell_shares_pauses_too(digits: Digits, monkeypatch:
 
 def test_in_a_kernel_an_interrupt_pauses() -> None:
     code = """
-from invtutor.runs.recipes import Recipe
+from invtutor.runs.recipe import Recipe
 from invtutor.widgets import live
 made = live(Recipe.profile("smoke", "erm", source="rendered", samples=60, width=4, batch_size=10, steps=1_000_000))
 made.press("play")
@@ -856,7 +859,7 @@ OUTCOMES: dict[str, tuple[int, Callable[[float, float], bool]]] = {  # steps; ac
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_do_what_their_names_say(name: str, mnist: Digits) -> None:
     base = Recipe.profile("quick", source="mnist", device="cpu", samples=5000, width=64)
-    made = live(base, digits=mnist)
+    made = live(base, data=mnist)
     made.set(preset=name, speed=100)
     assert made.status_text == f"Ready at step 0. What to look for: {PRESETS[name].hint}"
     steps, holds = OUTCOMES[name]

@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 import torch
 
+from invtutor.algorithms import ALGORITHMS
 from invtutor.figures import Screen
 from invtutor.runs import session as sessions
-from invtutor.runs.recipes import ALGORITHMS, Recipe
+from invtutor.runs.recipe import Recipe
 from invtutor.runs.session import PRESETS, Change, knobs, parse_change, read_recipe, replay, sign
 from invtutor.widgets import Live, live_panel
 from invtutor.widgets.live_panel import OWN
@@ -61,7 +62,7 @@ class Walk:
         recipe = Recipe.profile(
             "smoke", "irmv1", source="mnist", device="cpu", batch_size=20, steps=12, anneal=4, early_weight=2.0, **LEAST
         )
-        self.panel = Live(recipe, digits=digits)
+        self.panel = Live(recipe, data=digits)
 
     async def act(self) -> None:
         fresh = self.random.random() < 0.15
@@ -285,7 +286,7 @@ class Walk:
             hit = re.fullmatch(rf"{truth} → (\d)  ([✓✗])", caption.get_text())
             assert hit and (hit[2] == "✓") == (int(hit[1]) == truth)
             right += hit[2] == "✓"
-            assert frame.get_visible() == (int(shown.colors[i]) != truth), "a frame is a color against its label"
+            assert frame.get_visible() == (int(shown["color"][i]) != truth), "a frame is a color against its label"
         assert f"{right} of the 10 digits shown" in self.panel.text
 
     def acted(self) -> list[float]:
@@ -314,7 +315,7 @@ class Walk:
             assert ("none is taken yet" in note) == (session.taken == 0)
         if not weights or session.taken == 0:
             return
-        again = replay(*commanded(panel.command()), digits=self.digits)
+        again = replay(*commanded(panel.command()), data=self.digits)
         assert again.taken == session.taken
         ours, theirs = (each.algorithm.model.state_dict() for each in (session, again))
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)

@@ -227,7 +227,7 @@ def test_it_takes_the_shape_and_finds_the_conflicting_samples() -> None:
     algorithm = MAPLE(network(width=16), held_out=0.5, inner_steps=60, inner_batch=128, inner_rate=0.3)
     validation = algorithm.prepare(environments)
     fit(algorithm, torch.optim.Adam(algorithm.parameters(), lr=0.3), validation, 30, progress=False)
-    conflicting = algorithm.inner.colors != algorithm.inner.labels
+    conflicting = algorithm.inner["color"] != algorithm.inner.labels
     s = maple.project(algorithm.probabilities.detach(), 0.3 * 1600)
     assert s[conflicting].mean() > 2 * s[~conflicting].mean()
     assert accuracy(algorithm.predict, two_bit(TEST_RATE)) == pytest.approx(0.75, abs=0.05)

@@ -6,8 +6,8 @@ import random
 import numpy as np
 import pytest
 import torch
-
 from invtutor.runs.memorize import train
+
 from invtutor.worlds.digits import Digits
 
 SMALL = {"samples": 160, "width": 16, "batch_size": 40, "epochs": 4, "every": 4, "progress": False}

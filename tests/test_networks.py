@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from invtutor.algorithms import ALGORITHMS
 from invtutor.networks import CNN, MLP, NETWORKS, Network
 from invtutor.runs.loop import fit
-from invtutor.runs.recipes import ALGORITHMS
 from invtutor.worlds.environment import Environment
 
 SHAPES = [(2, 14, 14), (3, 64, 32), (1, 7, 5), (3, 1, 1), (18,)]
@@ -73,7 +73,13 @@ def test_each_example_is_treated_by_itself_and_every_weight_learns(kind: type[Ne
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_every_method_trains_every_network_on_bytes(name: str, kind: type[Network]) -> None:
     environments = [
-        Environment(f"{seed}", pixels(12, (2, 6, 6), seed), torch.arange(12) % 2, colors=torch.arange(12) // 3 % 2)
+        Environment(
+            f"{seed}",
+            pixels(12, (2, 6, 6), seed),
+            torch.arange(12) % 2,
+            {"conflict": torch.arange(12) // 3 % 2},
+            plain=abs,
+        )
         for seed in (0, 1)
     ]
     model = kind((2, 6, 6), 4, 1, seeded(0))

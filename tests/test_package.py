@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import invtutor
+from invtutor.algorithms import ALGORITHMS
 from invtutor.course import lessons
-from invtutor.runs.recipes import ALGORITHMS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

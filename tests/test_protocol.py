@@ -10,9 +10,10 @@ import pytest
 import torch
 from worlds import TEST_RATE, gradients, network, training_environments, two_bit
 
-from invtutor.algorithms import ERM, Algorithm
+from invtutor.algorithms import ALGORITHMS, ERM, Algorithm
 from invtutor.runs.loop import fit, step_at
-from invtutor.runs.recipes import ALGORITHMS, Recipe, run
+from invtutor.runs.recipe import Recipe
+from invtutor.runs.run import run
 from invtutor.worlds.digits import Digits
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import accuracy, risks
@@ -183,7 +184,7 @@ def global_states() -> tuple[Any, ...]:
 def test_a_run_takes_nothing_from_global_randomness(name: str, digits: Digits) -> None:
     recipe = Recipe.profile("smoke", name, device="cpu", samples=50, batch_size=10, steps=3, width=4, every=3)
     before = global_states()
-    run(recipe, digits=digits, progress=False)
+    run(recipe, data=digits, progress=False)
     assert global_states() == before
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from invtutor.runs.history import spread
-from invtutor.runs.recipes import Recipe
+from invtutor.runs.recipe import Recipe
 from invtutor.tables import sweeps
 from invtutor.tables.published import published
 

@@ -9,25 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from invtutor.algorithms import MAPLE, IRMv1, VREx
+from invtutor.algorithms import ALGORITHMS, MAPLE, IRMv1, VREx
+from invtutor.runs.budgets import PROFILES
 from invtutor.runs.history import GLOSSARY
-from invtutor.runs.recipes import (
-    ALGORITHMS,
-    PROFILES,
-    Recipe,
-    Run,
-    build,
-    find_device,
-    repeat,
-    run,
-    schedules,
-    summarize,
-)
+from invtutor.runs.recipe import Recipe, find_device
+from invtutor.runs.run import Run, assemble, repeat, run, schedules, summarize
 from invtutor.worlds.digits import Digits
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import accuracy
 
-METHODS = (*ALGORITHMS, "oracle")
+METHODS = tuple(ALGORITHMS)
 
 
 def smoke(method: str = "erm", **changes: Any) -> Recipe:
@@ -43,7 +34,7 @@ def tiny(method: str = "erm", **changes: Any) -> Recipe:
 @pytest.fixture(scope="module")
 def runs(digits: Digits) -> dict[str, Run]:
     """Every method once, in the smoke profile."""
-    return {method: run(smoke(method), digits=digits, progress=False) for method in METHODS}
+    return {method: run(smoke(method), data=digits, progress=False) for method in METHODS}
 
 
 def timeless(metrics: dict[str, float]) -> dict[str, float]:
@@ -232,7 +223,7 @@ def test_values_are_kept_in_one_form() -> None:
     ],
 )
 def test_a_run_says_what_kept_it_from_learning(method: str, changes: dict, said: str, digits: Digits) -> None:
-    note = run(tiny(method, **changes), digits=digits, progress=False).note
+    note = run(tiny(method, **changes), data=digits, progress=False).note
     assert said in note and bool(said) == bool(note)
 
 
@@ -280,7 +271,7 @@ def test_a_device_that_cannot_be_used(device: str, digits: Digits) -> None:
     with pytest.raises(ValueError, match=message):
         find_device(device)
     with pytest.raises(ValueError, match=message):
-        run(tiny(device=device), digits=digits, progress=False)
+        run(tiny(device=device), data=digits, progress=False)
 
 
 # Building and running
@@ -288,14 +279,15 @@ def test_a_device_that_cannot_be_used(device: str, digits: Digits) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_build_makes_what_the_recipe_says(method: str, digits: Digits) -> None:
-    algorithm, world, _ = build(tiny(method, classes=5, flip_rates=(0.1, 0.2, 0.3), l2=0.5), digits)
-    assert type(algorithm) is ALGORITHMS["erm" if method == "oracle" else method] and algorithm.l2 == 0.5
-    assert [len(e) for e in world.train] == [60] * 3 and world.classes == 5 and world.grayscale == (method == "oracle")
+    ready = assemble(tiny(method, classes=5, flip_rates=(0.1, 0.2, 0.3), l2=0.5), digits)
+    algorithm, world = ready.algorithm, ready.world
+    assert type(algorithm) is ALGORITHMS[method] and algorithm.l2 == 0.5
+    assert [len(e) for e in world.train] == [60] * 3 and world.classes == 5
     assert algorithm.predict(world.train[0].inputs).shape == (60, 5)
 
 
 def test_build_passes_the_methods_own_values(digits: Digits) -> None:
-    algorithm, _, _ = build(tiny("irmv1", penalty_weight=3.0, halves=True, rescale=False), digits)
+    algorithm = assemble(tiny("irmv1", penalty_weight=3.0, halves=True, rescale=False), digits).algorithm
     assert isinstance(algorithm, IRMv1)
     assert (algorithm.penalty_weight, algorithm.halves, algorithm.rescale) == (3.0, True, False)
 
@@ -307,7 +299,8 @@ def equal(one: Environment, other: Environment) -> bool:
 
 def test_worlds_and_first_weights_are_paired_across_methods(digits: Digits) -> None:
     def built(recipe: Recipe) -> tuple[list[Environment], list[torch.Tensor], torch.Tensor]:
-        algorithm, world, generator = build(recipe, digits)
+        ready = assemble(recipe, digits)
+        algorithm, world, generator = ready.algorithm, ready.world, ready.generator
         environments = [*world.train, *world.validation, world.test(0.9)]
         return environments, list(algorithm.model.parameters()), generator.get_state()
 
@@ -332,14 +325,14 @@ def test_worlds_and_first_weights_are_paired_across_methods(digits: Digits) -> N
 
 def test_other_digits_make_another_world(digits: Digits) -> None:
     inverted = replace(digits, labels=9 - digits.labels)
-    one, other = (build(tiny(), source)[1] for source in (digits, inverted))
+    one, other = (assemble(tiny(), source).world for source in (digits, inverted))
     assert torch.equal(one.train[0].digits, 9 - other.train[0].digits)
 
 
 def test_training_does_not_touch_the_first_weights_of_the_next_run(digits: Digits) -> None:
-    first = build(tiny("vrex"), digits)[0].model.state_dict()
-    trained = run(tiny("vrex"), digits=digits, progress=False).algorithm.model.state_dict()
-    again = build(tiny("vrex"), digits)[0].model.state_dict()
+    first = assemble(tiny("vrex"), digits).algorithm.model.state_dict()
+    trained = run(tiny("vrex"), data=digits, progress=False).algorithm.model.state_dict()
+    again = assemble(tiny("vrex"), digits).algorithm.model.state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not all(torch.equal(first[name], trained[name]) for name in first)
 
@@ -352,7 +345,7 @@ def test_schedules(digits: Digits) -> None:
     assert [small(step) for step in (0, 14, 15)] == [0.2] * 3, "annealing never raises a small weight"
     risen = schedules(smoke("vrex", ramp=10), VREx(torch.nn.Identity(), penalty_weight=5.0))["penalty_weight"]
     assert [risen(step) for step in (14, 15, 20, 25, 39)] == [1.0, 1.0, 3.0, 5.0, 5.0], "from 1 along a straight line"
-    algorithm = build(tiny("erm"), digits)[0]
+    algorithm = assemble(tiny("erm"), digits).algorithm
     assert schedules(smoke("erm"), algorithm) == {}
     decayed = schedules(smoke("erm", decay="cosine", learning_rate=0.5, anneal=20, steps=40), algorithm)[
         "learning_rate"
@@ -363,7 +356,7 @@ def test_schedules(digits: Digits) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_recipe_gives_the_same_run(method: str, digits: Digits) -> None:
     one, again, other = (
-        run(tiny(method, seed=seed, decay="cosine"), digits=digits, progress=False) for seed in (0, 0, 1)
+        run(tiny(method, seed=seed, decay="cosine"), data=digits, progress=False) for seed in (0, 0, 1)
     )
     assert one.history.records == again.history.records, "bit for bit"
     assert timeless(one.metrics) == timeless(again.metrics)
@@ -372,7 +365,7 @@ def test_the_same_recipe_gives_the_same_run(method: str, digits: Digits) -> None
 
 
 def test_every_metric_is_explained(runs: dict[str, Run], digits: Digits) -> None:
-    many = run(tiny("irmv1", decay="cosine", flip_rates=(0.05, 1 / 3, 0)), digits=digits, progress=False)
+    many = run(tiny("irmv1", decay="cosine", flip_rates=(0.05, 1 / 3, 0)), data=digits, progress=False)
     for result in (*runs.values(), many):
         for name in (*result.metrics, *result.history.names):
             assert re.sub(r"p=\d+(\.\d+)?$", "p=…", name) in GLOSSARY, name
@@ -381,7 +374,7 @@ def test_every_metric_is_explained(runs: dict[str, Run], digits: Digits) -> None
 def test_every_explained_name_occurs(digits: Digits) -> None:
     names: set[str] = set()
     for method in ("irmv1", "meta_irm", "and_mask", "maple"):
-        names |= run(tiny(method, decay="cosine"), digits=digits, progress=False).metrics.keys()
+        names |= run(tiny(method, decay="cosine"), data=digits, progress=False).metrics.keys()
     found = {re.sub(r"p=\d+(\.\d+)?$", "p=…", name) for name in names}
     assert found == set(GLOSSARY) - {"train", "test"}, "those are of worlds without flip rates, such as the spirals"
 
@@ -431,7 +424,7 @@ def test_erms_curve_falls(runs: dict[str, Run]) -> None:
 )
 @pytest.mark.parametrize("method", ["irmv1", "oracle"])
 def test_every_kind_of_world_runs(method: str, changes: dict, digits: Digits) -> None:
-    result = run(tiny(method, **changes), digits=digits, progress=False)
+    result = run(tiny(method, **changes), data=digits, progress=False)
     rates = changes.get("flip_rates", (0.1, 0.2))
     assert {f"train p={p:g}" for p in rates} <= set(result.metrics)
     assert result.corners.shape == ((2, 2) if changes.get("patch") else (2,))
@@ -450,20 +443,20 @@ def test_every_kind_of_world_runs(method: str, changes: dict, digits: Digits) ->
 )
 def test_what_no_world_can_be(changes: dict, name: str, digits: Digits) -> None:
     with pytest.raises(ValueError, match=f"^Parameter `{name}` should "):
-        run(tiny(**changes), digits=digits, progress=False)
+        run(tiny(**changes), data=digits, progress=False)
 
 
 def test_progress(digits: Digits, capsys: pytest.CaptureFixture[str]) -> None:
-    run(tiny("irmv1"), digits=digits, progress=False)
+    run(tiny("irmv1"), data=digits, progress=False)
     assert capsys.readouterr() == ("", "")
-    run(tiny("irmv1"), digits=digits)
+    run(tiny("irmv1"), data=digits)
     assert "IRMv1" in capsys.readouterr().err
 
 
 def test_repeat_counts_seeds_up_and_summarize_spreads_them(digits: Digits) -> None:
-    results = repeat(tiny("vrex", seed=5), 3, digits=digits, progress=False)
+    results = repeat(tiny("vrex", seed=5), 3, data=digits, progress=False)
     assert [result.recipe.seed for result in results] == [5, 6, 7]
-    alone = run(tiny("vrex", seed=6), digits=digits, progress=False)
+    alone = run(tiny("vrex", seed=6), data=digits, progress=False)
     assert timeless(alone.metrics) == timeless(results[1].metrics), "a run does not depend on those before it"
     summary = summarize(results)
     assert set(summary) == set(results[0].metrics)
@@ -474,14 +467,14 @@ def test_repeat_counts_seeds_up_and_summarize_spreads_them(digits: Digits) -> No
 
 def test_no_seeds_are_no_runs(digits: Digits) -> None:
     with pytest.raises(ValueError, match=r"^Parameter `seeds` should be at least 1\. Found 0\.$"):
-        repeat(tiny(), 0, digits=digits)
+        repeat(tiny(), 0, data=digits)
 
 
 def test_a_run_leaves_digits_and_recipe_alone(digits: Digits) -> None:
     tensors = (digits.images, digits.labels, digits.test_images, digits.test_labels)
     versions, recipe = [tensor._version for tensor in tensors], tiny("mmrex", patch=True)
     before = asdict(recipe)
-    run(recipe, digits=digits, progress=False)
+    run(recipe, data=digits, progress=False)
     assert [tensor._version for tensor in tensors] == versions and asdict(recipe) == before
 
 

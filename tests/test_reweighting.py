@@ -6,7 +6,8 @@ from worlds import network, two_bit
 
 from invtutor.algorithms import ERM, JTT, GroupDRO, Upweighting, groups, jtt, maple
 from invtutor.runs import reweighting
-from invtutor.runs.recipes import Recipe, run
+from invtutor.runs.recipe import Recipe
+from invtutor.runs.run import run
 from invtutor.worlds.digits import Digits
 from invtutor.worlds.environment import pool, split
 
@@ -80,14 +81,14 @@ def test_group_dro_takes_groups_where_it_is_told_to() -> None:
 @pytest.mark.parametrize("method", ["upweighting", "jtt", "dann", "group_dro"])
 def test_methods_of_lessons_are_methods_by_name(method: str, digits: Digits) -> None:
     changes = {"over": "groups"} if method == "group_dro" else {}
-    one, again = (run(small(method, steps=5, **changes), digits=digits, progress=False) for _ in "ab")
+    one, again = (run(small(method, steps=5, **changes), data=digits, progress=False) for _ in "ab")
     assert one.history.records == again.history.records and 0 <= one.metrics["test p=0.9"] <= 1
 
 
 def test_a_trace_is_a_run_and_keeps_each_turn(digits: Digits) -> None:
     recipe = small("maple", steps=3)
-    trace = reweighting.trace(recipe, digits=digits)
-    result = run(recipe, digits=digits, progress=False)
+    trace = reweighting.trace(recipe, data=digits)
+    result = run(recipe, data=digits, progress=False)
     assert trace.accuracy(0.9) == pytest.approx(result.metrics["test p=0.9"])
     assert len(trace.turns) == 3 and len(trace.conflicting) == len(trace.turns[0].mask)
     assert len(trace.kept) == len(trace.dropped) == 20
@@ -101,7 +102,7 @@ def test_a_trace_is_a_run_and_keeps_each_turn(digits: Digits) -> None:
 
 
 def test_a_trace_may_keep_the_last_turns_only(digits: Digits) -> None:
-    whole, short = (reweighting.trace(small("maple", steps=3), digits=digits, last=last) for last in (None, 1))
+    whole, short = (reweighting.trace(small("maple", steps=3), data=digits, last=last) for last in (None, 1))
     (turn,) = short.turns
     assert torch.equal(turn.chances, whole.turns[-1].chances) and turn.metrics == whole.turns[-1].metrics
     assert short.precision() == whole.precision() and torch.equal(short.corners, whole.corners)
@@ -109,7 +110,7 @@ def test_a_trace_may_keep_the_last_turns_only(digits: Digits) -> None:
 
 def test_only_maple_is_traced(digits: Digits) -> None:
     with pytest.raises(ValueError, match="Parameter `recipe` should be one of MAPLE"):
-        reweighting.trace(small("erm"), digits=digits)
+        reweighting.trace(small("erm"), data=digits)
 
 
 def test_pool_and_split_lose_nothing() -> None:

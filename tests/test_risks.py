@@ -15,7 +15,7 @@ from invtutor.algorithms.jtt import error_shares
 from invtutor.tables.selection import validation_corners
 from invtutor.worlds.colored_mnist import colored_mnist
 from invtutor.worlds.digits import Digits
-from invtutor.worlds.risks import accuracy, accuracy_curve, corner_accuracies, correct, risk, risks, squared_norm
+from invtutor.worlds.risks import accuracy, accuracy_curve, correct, risk, risks, squared_norm
 
 
 def drawn(n: int, outputs: int) -> tuple[Tensor, Tensor]:
@@ -116,7 +116,7 @@ def test_the_curve_is_what_painting_often_measures(digits: Digits, patch: bool) 
     generator = torch.Generator().manual_seed(9)
     world = colored_mnist(digits, samples=10, patch=patch, generator=generator)
     world = replace(world, test_canvas=world.test_canvas.head(1_000))
-    corners = corner_accuracies(cunning, world)
+    corners = world.corners(cunning)
     assert corners.shape == ((2, 2) if patch else (2,))
     assert corners.max() - corners.min() > 0.2, "or else the curve says nothing"
     times = 40
@@ -135,7 +135,7 @@ def test_the_curve_is_what_painting_often_measures(digits: Digits, patch: bool) 
 
 def test_the_curve_of_a_color_reader(digits: Digits) -> None:
     world = colored_mnist(digits, samples=10)
-    corners = corner_accuracies(lambda inputs: (inputs[:, 1] - inputs[:, 0]).sum((1, 2))[:, None], world)
+    corners = world.corners(lambda inputs: (inputs[:, 1] - inputs[:, 0]).sum((1, 2))[:, None])
     assert corners.tolist() == [1.0, 0.0]
     assert accuracy_curve(corners, (0.1, 0.9)) == pytest.approx([0.9, 0.1])
 
@@ -201,7 +201,7 @@ def test_predictors_of_another_shape_are_refused(digits: Digits) -> None:
     for judged in (
         lambda: accuracy(flat, environment),
         lambda: risks(flat, [environment]),
-        lambda: corner_accuracies(flat, world),
+        lambda: world.corners(flat),
         lambda: validation_corners(flat, world),
         lambda: error_shares(environment, flat, 2.0),
     ):

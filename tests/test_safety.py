@@ -42,7 +42,7 @@ from torchvision.datasets import MNIST
 from invtutor.course import book, lessons
 from invtutor import cli
 from invtutor.worlds import digits, mnist
-from invtutor.runs import recipes
+from invtutor.runs import recipe as recipes
 from invtutor.runs import session as sessions
 from invtutor.tables import sweeps
 from invtutor.widgets import panel

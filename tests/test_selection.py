@@ -35,12 +35,12 @@ def test_corners_of_a_predictor_that_sees_color_alone(digits: Digits, classes: i
 def test_recolored_changes_the_color_and_nothing_else(digits: Digits) -> None:
     environment = world(digits).validation[1]
     agreeing, flipped = recolored(environment, 0), recolored(environment, 1)
-    assert agreeing.colors is not None and torch.equal(agreeing.colors, environment.labels)
-    assert flipped.colors is not None and torch.equal(flipped.colors, 1 - environment.labels)
+    assert torch.equal(agreeing["color"], environment.labels)
+    assert torch.equal(flipped["color"], 1 - environment.labels)
     for painted in (agreeing, flipped):
         assert torch.equal(painted.inputs.sum(1), environment.inputs.sum(1))
-        assert torch.equal(painted.inputs.flatten(2).sum(2) > 0, torch.nn.functional.one_hot(painted.colors, 2) > 0)
-    same = environment.colors == environment.labels
+        assert torch.equal(painted.inputs.flatten(2).sum(2) > 0, torch.nn.functional.one_hot(painted["color"], 2) > 0)
+    same = environment["color"] == environment.labels
     assert torch.equal(agreeing.inputs[same], environment.inputs[same])
 
 

@@ -6,13 +6,13 @@ import random
 import numpy as np
 import pytest
 import torch
+from invtutor.runs.spirals import RIVALS, Dropout, Network, spirals, train
 from torch import nn
 from worlds import gradients, network, training_environments
 
 from invtutor.algorithms import DANN, ERM
 from invtutor.algorithms.dann import reverse
 from invtutor.networks.perceptron import MLP
-from invtutor.runs.spirals import RIVALS, Dropout, Network, spirals, train
 from invtutor.worlds.risks import risk
 
 DOUBLE = torch.float64

@@ -12,10 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from worlds import training_environments
 
-from invtutor.algorithms import Algorithm
+from invtutor.algorithms import ALGORITHMS, Algorithm
 from invtutor.algorithms.descent import environment_gradients
 from invtutor.runs.loop import fit, training
-from invtutor.runs.recipes import ALGORITHMS
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.judging import evaluating, unchanged
 from invtutor.worlds.risks import accuracy, risk, risks

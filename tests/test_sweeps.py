@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from invtutor.runs.recipes import ALGORITHMS, PROFILES, Recipe, Run, run
+from invtutor.algorithms import ALGORITHMS
+from invtutor.runs.budgets import PROFILES
+from invtutor.runs.recipe import Recipe
+from invtutor.runs.run import Run, run
 from invtutor.tables import sweeps
 from invtutor.tables.selection import CRITERIA
 from invtutor.tables.sweeps import (

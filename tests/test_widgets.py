@@ -12,7 +12,8 @@ import torch
 
 from invtutor import figures
 from invtutor.runs.history import History
-from invtutor.runs.recipes import Recipe, Run
+from invtutor.runs.recipe import Recipe
+from invtutor.runs.run import Run
 from invtutor.widgets import Panel, flip_rate_panel, penalty_panel
 from invtutor.worlds.colored_mnist import Canvas
 
@@ -71,7 +72,7 @@ def test_the_flip_rate_panel_counts_conflicts_and_accuracies() -> None:
     for rate in (round(i * 0.05, 2) for i in range(21)):
         panel.set(flip_rate=rate)
         head = canvas().head(16).paint(rate)
-        conflicts = int((head.colors != head.labels).sum())
+        conflicts = int((head["color"] != head.labels).sum())
         assert panel.text.startswith(
             f"p_e = {rate:.2f}: color disagrees with the label on {conflicts} of the 16 digits"
         )

@@ -27,7 +27,8 @@ def two_bit(flip_rate: float, *, size: int = 80, dtype: torch.dtype = torch.floa
     bits = torch.tensor(rows)[torch.randperm(size, generator=torch.Generator().manual_seed(0))]
     shape, labels, colors = bits.unbind(1)
     inputs = (2 * torch.stack([shape, colors], 1) - 1).to(dtype)
-    return Environment(f"p={flip_rate:g}", inputs, labels, flip_rate, colors, 5 * shape)
+    attributes = {"color": colors, "digit": 5 * shape, "conflict": (colors != labels).long()}
+    return Environment(f"p={flip_rate:g}", inputs, labels, attributes)
 
 
 def training_environments(count: int = 2, *, dtype: torch.dtype = torch.float32) -> tuple[Environment, ...]:

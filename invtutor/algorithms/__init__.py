@@ -10,11 +10,14 @@ from invtutor.algorithms.jtt import JTT
 from invtutor.algorithms.maple import MAPLE
 from invtutor.algorithms.meta_irm import MetaIRM
 from invtutor.algorithms.mmrex import MMREx
+from invtutor.algorithms.oracle import Oracle
 from invtutor.algorithms.sand_mask import SandMask
 from invtutor.algorithms.upweighting import Upweighting
 from invtutor.algorithms.vrex import VREx
+from invtutor.plugins import plugged
 
 __all__ = [
+    "ALGORITHMS",
     "DANN",
     "ERM",
     "JTT",
@@ -26,7 +29,26 @@ __all__ = [
     "MMREx",
     "MetaIRM",
     "Metrics",
+    "Oracle",
     "SandMask",
     "Upweighting",
     "VREx",
 ]
+
+ALGORITHMS: dict[str, type[Algorithm]] = {
+    "oracle": Oracle,
+    "erm": ERM,
+    "irmv1": IRMv1,
+    "vrex": VREx,
+    "mmrex": MMREx,
+    "group_dro": GroupDRO,
+    "and_mask": AndMask,
+    "sand_mask": SandMask,
+    "meta_irm": MetaIRM,
+    "maple": MAPLE,
+    "upweighting": Upweighting,
+    "jtt": JTT,
+    "dann": DANN,
+    **plugged("algorithms"),
+}
+"""The methods, by the names that recipes and commands call them."""

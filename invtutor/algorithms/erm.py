@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import Generator
+
 from invtutor.algorithms.algorithm import Algorithm, Metrics
-from invtutor.worlds.environment import Environment
+from invtutor.worlds.environment import Environment, pool
 from invtutor.worlds.risks import risks, squared_norm
 
 __all__ = ["ERM"]
@@ -15,10 +17,16 @@ class ERM(Algorithm):
     """Empirical risk minimization:  mean_e R^e(θ)      (Vapnik 1992)
 
     With equally large environments the mean over environments is the mean over the pooled samples: ERM does not know
-    that there are environments at all.
+    that there are environments at all. pooled: it draws its batches from all samples as one, as is usual elsewhere.
     """
 
+    pooled: bool = False
+
     label = "ERM"
+
+    def prepare(self, environments: Sequence[Environment], generator: Generator | None = None) -> Sequence[Environment]:
+        environments = super().prepare(environments)
+        return [pool(environments)] if self.pooled else environments
 
     def backward(self, environments: Sequence[Environment]) -> Metrics:
         risk = risks(self.model, environments).mean()

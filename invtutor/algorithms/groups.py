@@ -1,30 +1,23 @@
-"""Samples by label and conflict, and samples drawn again in proportion to what they should count."""
+"""Groups of samples, and samples drawn again in proportion to what they should count."""
 
 import torch
 from torch import Generator, Tensor
 
-from invtutor.worlds.environment import Environment
+from invtutor.worlds.environment import Environment, group_of
 
-__all__ = ["conflicting", "group_shares", "groups", "redraw"]
-
-
-def conflicting(samples: Environment) -> Tensor:
-    """Whose color is not their label's: (n,) bool."""
-    if samples.colors is None:
-        raise ValueError(f"Parameter `samples` should have colors. Found none in {samples.name!r}.")
-    return samples.colors != samples.labels
+__all__ = ["group_shares", "groups", "redraw"]
 
 
 def groups(samples: Environment) -> list[Environment]:
-    """The samples by label and conflict, which for two classes is by label and color; without empty groups."""
-    keys = 2 * samples.labels + conflicting(samples).long()
-    return [samples.subset(keys == key) for key in keys.unique().tolist()]
+    """The samples by group (`environment.group_of`), without empty groups."""
+    numbers = group_of(samples)
+    return [samples.subset(numbers == number) for number in numbers.unique().tolist()]
 
 
 def group_shares(samples: Environment) -> Tensor:
-    """1 / (size of the sample's group of label and conflict), (n,): every group counts the same."""
-    keys = 2 * samples.labels + conflicting(samples).long()
-    return 1.0 / keys.bincount()[keys]
+    """1 / (size of the sample's group), (n,): every group counts the same."""
+    numbers = group_of(samples)
+    return 1.0 / numbers.bincount()[numbers]
 
 
 def redraw(samples: Environment, shares: Tensor, generator: Generator | None = None) -> Environment:

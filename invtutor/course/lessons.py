@@ -411,7 +411,7 @@ def resolve(lesson: Lesson, given: Mapping[str, object]) -> dict[str, Any]:
 
 def _value(parameter: Parameter, given: object) -> Any:
     """The value in the type that the lesson declares, and within the range of the field of that name."""
-    from invtutor.runs import recipes  # not at the top: torch takes seconds to load, and a --help need not wait for it
+    from invtutor.runs.recipe import parameter as allowed  # not at the top: torch takes seconds to load
 
     if isinstance(parameter.default, Code) or parameter.type not in _KINDS:
         found = f"its default {parameter.default!r} is no plain number, text, truth value or list"
@@ -423,7 +423,7 @@ def _value(parameter: Parameter, given: object) -> Any:
     if isinstance(value, tuple):
         value = list(value)
     if value != parameter.default:  # a lesson may mean something by a default that no run would take
-        recipes.parameter(parameter.name, value)
+        allowed(parameter.name, value)
     return value
 
 

@@ -28,8 +28,10 @@ from matplotlib.figure import Figure
 
 from invtutor import figures
 from invtutor.files import finite, is_sealed, sealed, write_atomically
+from invtutor.runs.budgets import PROFILES
 from invtutor.runs.history import spread
-from invtutor.runs.recipes import PROFILES, Recipe, Run, find_device, parameter, run
+from invtutor.runs.recipe import Recipe, find_device, parameter
+from invtutor.runs.run import Run, run
 from invtutor.worlds.digits import Digits, load_digits
 
 __all__ = ["STANDARD", "Lesson", "begin", "peak_memory", "picture", "show"]
@@ -104,7 +106,7 @@ class Lesson:
 
     def train(self, recipe: Recipe, seeds: int | None = None) -> list[Run]:
         """Run a recipe for this lesson's number of seeds (or another), with a progress bar for each."""
-        return [run(recipe.but(seed=recipe.seed + i), digits=self.digits) for i in range(seeds or self.seeds)]
+        return [run(recipe.but(seed=recipe.seed + i), data=self.digits) for i in range(seeds or self.seeds)]
 
     def claim(self, statement: str, values: float | Sequence[float], low: float, high: float) -> None:
         """Hold a statement of the prose against its measurement: the mean over seeds must lie in [low, high].

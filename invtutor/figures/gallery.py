@@ -66,7 +66,7 @@ def recolor(ax: Axes, environment: Environment) -> None:
     inks = np.ones((1, 3)) if gray else palette[: inputs.shape[1]]
     pictures = np.einsum("nchw,cr->nhwr", inputs[:, :1] if gray else inputs, inks).clip(0, 1)
     wall = np.ones_like(ax.images[0].get_array())
-    labels, colors = (cast(Any, tensor)[:count].tolist() for tensor in (environment.labels, environment.colors))
+    labels, colors = (tensor[:count].tolist() for tensor in (environment.labels, environment["color"]))
     for picture, label, color, frame, text in zip(pictures, labels, colors, ax.patches, ax.texts, strict=True):
         conflict = not gray and label != color
         left, top = (round(corner + 0.6) for corner in cast(Rectangle, frame).get_xy())

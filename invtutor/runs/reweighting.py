@@ -1,20 +1,17 @@
 """MAPLE with a trace of its search."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from invtutor.algorithms import MAPLE, Algorithm
 from invtutor.algorithms.algorithm import Metrics
-from invtutor.algorithms.groups import conflicting
 from invtutor.algorithms.maple import project, shrink
-from invtutor.runs.loop import fit
-from invtutor.runs.recipes import Recipe, build, schedules
-from invtutor.worlds.digits import Digits
-from invtutor.worlds.environment import Environment
-from invtutor.worlds.risks import accuracy_curve, corner_accuracies
+from invtutor.runs.recipe import Recipe
+from invtutor.runs.run import assemble
+from invtutor.worlds.environment import Environment, conflicting
+from invtutor.worlds.risks import accuracy_curve
 
 __all__ = ["Trace", "Turn", "trace"]
 
@@ -34,17 +31,18 @@ class Turn(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Trace:
     """MAPLE's whole search. conflicting: (n,) bool, which samples' colors disagree with their labels; the method never
-    sees it. kept, dropped: 20 of highest and lowest s. corners: `risks.corner_accuracies` of the solution."""
+    sees it. kept, dropped: 20 of highest and lowest s. corners: `World.corners` of the solution."""
 
     recipe: Recipe
     turns: list[Turn]
     conflicting: Tensor
     kept: Environment
     dropped: Environment
-    corners: Tensor
+    corners: Tensor | None
 
     def accuracy(self, flip_rate: float) -> float:
         """Expected test accuracy at a flip rate, in [0, 1]."""
+        assert self.corners is not None
         return accuracy_curve(self.corners, [flip_rate])[0]
 
     def precision(self, turn: int = -1) -> float:
@@ -57,15 +55,15 @@ class Trace:
         return self.turns[turn].mask[self.conflicting].mean().item()
 
 
-def trace(recipe: Recipe, *, digits: Digits | None = None, last: int | None = None) -> Trace:
-    """Train MAPLE as `recipes.run` does and keep its turns; a turn takes 0.7 MB in the quick profile.
+def trace(recipe: Recipe, *, data: Any = None, last: int | None = None) -> Trace:
+    """Train MAPLE as `run.run` does and keep its turns; a turn takes 0.7 MB in the quick profile.
 
     recipe: with algorithm `maple`. last: how many turns to keep, counted from the end; None is all of them.
     """
-    algorithm, world, generator = build(recipe, digits)
+    ready = assemble(recipe.but(every=1), data)
+    algorithm, turns = ready.algorithm, list[Turn]()
     if not isinstance(algorithm, MAPLE):
         raise ValueError(f"Parameter `recipe` should be one of MAPLE. Found {recipe.algorithm!r}.")
-    environments, turns = algorithm.prepare(world.train), list[Turn]()
     learned = algorithm.parameters()[0]
     limit = (algorithm.budget if algorithm.learn_probabilities else 1.0) * len(algorithm.inner)
     chances = algorithm.probabilities.detach().cpu().clone()
@@ -81,20 +79,9 @@ def trace(recipe: Recipe, *, digits: Digits | None = None, last: int | None = No
         return {}
 
     shares_of = [algorithm.weights.detach().clone()]
-    optimizer = torch.optim.Adam(algorithm.parameters(), lr=recipe.learning_rate, fused=True)
-    history = fit(
-        algorithm,
-        optimizer,
-        environments,
-        recipe.steps,
-        batch_size=recipe.batch_size,
-        schedules=schedules(recipe, algorithm),
-        generator=generator,
-        watch=watch,
-        every=1,
-    )
+    history = ready.fit(watch)
     turns = [turn._replace(metrics=m) for turn, m in zip(turns, history.records[-len(turns) :], strict=True)]
-    corners = corner_accuracies(algorithm.predict, world)
+    corners = ready.world.corners(algorithm.predict)
     order = turns[-1].chances.argsort(descending=True, stable=True).to(algorithm.weights.device)
     kept, dropped = (algorithm.inner.subset(some).to("cpu") for some in (order[:20], order[-20:]))
     return Trace(recipe, turns, conflicting(algorithm.inner).cpu(), kept, dropped, corners)

@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -16,29 +16,19 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics
+from invtutor.algorithms import ALGORITHMS, Algorithm
+from invtutor.algorithms.algorithm import Metrics
 from invtutor.fields import fit, from_text, hints, valid
 from invtutor.files import finite, is_sealed, made_folder, sealed, write_atomically
+from invtutor.runs.budgets import PROFILES
 from invtutor.runs.history import GLOSSARY, History
-from invtutor.runs.loop import require_finite, training
-from invtutor.runs.recipes import (
-    ALGORITHMS,
-    PROFILES,
-    TEST_RATES,
-    Recipe,
-    build,
-    find_device,
-    judge,
-    note,
-    own,
-    owner,
-    schedules,
-)
+from invtutor.runs.loop import require_finite
+from invtutor.runs.recipe import Recipe, find_device, owner
+from invtutor.runs.run import assemble, schedules
 from invtutor.words import meant, shown, unknown
-from invtutor.worlds.digits import Digits, load_digits
+from invtutor.worlds.colored_mnist import OOD_RATE, ColoredWorld
 from invtutor.worlds.environment import Environment
-from invtutor.worlds.mnist import announce
-from invtutor.worlds.risks import accuracy_curve, corner_accuracies, risk
+from invtutor.worlds.risks import accuracy_curve
 
 __all__ = ["KNOBS", "OOD_RATE", "PRESETS", "Change", "Preset", "Session", "Snapshot", "execute", "hint", "knobs"]
 __all__ += ["options", "parse_change", "read_recipe", "replay", "sign", "switch"]
@@ -54,14 +44,6 @@ KNOBS: Mapping[str, str] = {
 }
 """What may change under a running training, with its sign in the papers. All else belongs to a fresh run."""
 
-OOD_RATE = TEST_RATES[-1]
-_OWN_WORLD = (
-    "flip_rates",
-    "label_noise",
-    "classes",
-    "patch",
-    "grayscale",
-)  # where a recipe's defaults are the lessons'
 SHOWN = 10  # test digits whose predictions a snapshot holds
 
 
@@ -74,7 +56,7 @@ class Preset(NamedTuple):
 
     def recipe(self, base: Recipe) -> Recipe:
         """The preset in the world, and with the sizes, of another recipe."""
-        return switch(base, self.method).but(grayscale=base.grayscale, **self.changes)
+        return switch(base, self.method).but(**self.changes)
 
 
 PRESETS: Mapping[str, Preset] = {
@@ -117,12 +99,16 @@ _LEAST = {"samples": 5000, "width": 64}  # with which the presets' hints were me
 def hint(preset: str, session: "Session") -> str:
     """Where to look in a run of a preset. Its name and its own hint tell what was seen in the lessons' world; of any
     other, this says what the clues are worth there."""
-    recipe, world, own = session.recipe, session.world, Recipe()
-    same = all(getattr(recipe, name) == getattr(own, name) for name in _OWN_WORLD)
-    large = all(value is None or value >= least for name, least in _LEAST.items() for value in [getattr(recipe, name)])
-    if same and large and session.digits.source == "mnist":
+    recipe, world = session.recipe, session.world
+    if not isinstance(world, ColoredWorld):
+        return "its name tells what was seen on Colored MNIST, and this is another world."
+    known, usual = recipe.world_options, Recipe().world_options
+    same = all(known[name] == value for name, value in usual.items() if name not in ("samples", "source"))
+    sizes = {"samples": known["samples"], "width": recipe.width}
+    large = all(sizes[name] is None or sizes[name] >= least for name, least in _LEAST.items())
+    if same and large and session.data.source == "mnist":
         return PRESETS[preset].hint
-    rates = [*dict.fromkeys(recipe.flip_rates), *({OOD_RATE} - {*recipe.flip_rates})]
+    rates = [*dict.fromkeys(world.flip_rates), *({OOD_RATE} - {*world.flip_rates})]
 
     def worth(clue: Literal["invariant", "color", "pooled"]) -> str:
         accuracies = [f"{100 * world.bayes(clue).accuracy(rate):.3g}" for rate in rates]
@@ -131,10 +117,11 @@ def hint(preset: str, session: "Session") -> str:
     shape = worth("invariant")
     worths = f"{worth('color')} from color alone, {shape} from shape alone, {worth('pooled')} from both"
     return (
-        f"its name tells what was seen with flip rates {_listed(own.flip_rates)}, label noise {own.label_noise:g}, "
+        f"its name tells what was seen with flip rates {_listed(usual['flip_rates'])}, "
+        f"label noise {usual['label_noise']:g}, "
         f"{_LEAST['samples']:,} or more MNIST digits and width {_LEAST['width']} or more. Here, at p = "
         f"{_listed(rates)}, the rule that is best in training is right on "
-        f"{f'{shape} without color' if recipe.grayscale else worths}."
+        f"{f'{shape} without color' if world.grayscale else worths}."
     )
 
 
@@ -156,25 +143,25 @@ class Snapshot:
     """A session at one step, as plain values.
 
     history: the names of `history.GLOSSARY`. trace: a record for each of history's with the knobs as they acted in the
-    last step, and the risk at p = 0.9. acted: `Session.acted`. corners: `risks.corner_accuracies`. predicted: classes
-    (n,) of the session's `shown` digits.
+    last step, and `World.outside`. acted: `Session.acted`. corners: `World.corners`. predicted: classes (n,)
+    of the session's `shown` samples.
     """
 
     step: int
     history: History
     trace: History
     acted: Mapping[str, Sequence[tuple[int, float]]]
-    corners: Tensor
+    corners: Tensor | None
     predicted: Tensor
 
     def curve(self, flip_rates: Sequence[float]) -> list[float]:
-        """Expected test accuracy at each flip rate."""
-        return accuracy_curve(self.corners, flip_rates)
+        """Expected test accuracy at each flip rate; none in a world without a curve."""
+        return [] if self.corners is None else accuracy_curve(self.corners, flip_rates)
 
 
 def knobs(recipe: Recipe) -> dict[str, float]:
     """The recipe's knobs (`KNOBS`) with their values, its class's defaults included."""
-    values = _values(recipe)
+    values = recipe.values
     return {name: values[name] for name in KNOBS if name in values and (name != "anneal" or "penalty_weight" in values)}
 
 
@@ -185,52 +172,39 @@ def sign(recipe: Recipe, name: str) -> str:
 
 def switch(recipe: Recipe, method: str) -> Recipe:
     """The recipe with another method, and what the quick profile gives to that: hyper-parameters, learning rate, L2
-    weight, annealing, batches, steps. World and network stay, but for what the grayscale oracle does not see."""
+    weight, annealing, batches, steps. World and network stay."""
     wanted = Recipe.profile("quick", method)
     names = ("hyper", "learning_rate", "l2", "early_weight", "anneal", "ramp", "batch_size", "steps")
-    gray = method == "oracle" or (recipe.grayscale and recipe.method != "oracle")
-    return recipe.but(algorithm=wanted.algorithm, grayscale=gray, **{name: getattr(wanted, name) for name in names})
+    return recipe.but(algorithm=wanted.algorithm, **{name: getattr(wanted, name) for name in names})
 
 
 class Session:
     """A recipe under training, step by step, whose knobs can be turned on the way.
 
-    digits: to use in place of those of `recipe.source`. Left alone it takes the very steps of `recipes.run`. It may go
-    on beyond the recipe's last step. Raises ValueError as `recipes.build` does.
+    data: to use in place of what the world's setting loads. Left alone it takes the very steps of `run.run`. It may go
+    on beyond the recipe's last step. Raises ValueError as `run.assemble` does.
 
     acted: for each knob, anneal aside, how many steps had been taken when it began to act with another value, and that
     value. failure: what ended the training for good, if anything did.
     """
 
-    def __init__(self, recipe: Recipe, *, digits: Digits | None = None):
+    def __init__(self, recipe: Recipe, *, data: Any = None):
         self.start = recipe  # as it was when the first step was taken
         self.recipe = recipe  # with the knobs where they stand
         self._stepped = recipe  # as it was when the last step was taken
         self.changes: list[Change] = []
         self.taken = 0
         self.history, self.trace = History(), History()
-        find_device(recipe.device)
-        self.digits = digits or load_digits(recipe.source, quiet=True)
-        self.algorithm, self.world, generator = build(recipe, self.digits)
-        environments = self.algorithm.prepare(self.world.train, generator)
-        self._first = [tensor.detach().clone() for tensor in self.algorithm.parameters()]
+        self._assembly = assemble(recipe, data)
+        self.algorithm, self.world, self.data = self._assembly.algorithm, self._assembly.world, self._assembly.data
         self._kept: list[float] = []  # the most that a mask let pass
-        optimizer = torch.optim.Adam(self.algorithm.parameters(), lr=recipe.learning_rate, fused=True)
         self.acted: dict[str, list[tuple[int, float]]] = {name: [] for name in knobs(recipe) if name != "anneal"}
         self._plan()
-        self._steps = training(
-            self.algorithm,
-            optimizer,
-            environments,
-            batch_size=recipe.batch_size,
-            schedules={name: partial(self._acting, name) for name in self.acted},
-            generator=generator,
-        )
+        self._steps = self._assembly.steps({name: partial(self._acting, name) for name in self.acted})
         self._metrics: Metrics = {}
         self._snapshot: Snapshot | None = None
         self.failure: Exception | None = None
-        canvas = self.world.test_canvas.head(SHOWN).paint(OOD_RATE, name=f"test p={OOD_RATE:g}")
-        self.shown: Environment = canvas.gray() if self.world.grayscale else canvas
+        self.shown: Environment = self.world.shown(SHOWN)
 
     def steer(self, name: str, value: float) -> None:
         """Turn a knob. It acts from the next step on, through the recipe's schedules: while annealing lasts, a penalty
@@ -285,7 +259,7 @@ class Session:
 
     def note(self) -> str:
         """What kept it from learning, in a sentence; empty where nothing did, or no step was taken."""
-        return note(self._first, self.algorithm.parameters(), self._kept) if self.taken else ""
+        return self._assembly.note(self._kept) if self.taken else ""
 
     def to_recipe(self) -> Recipe:
         """The recipe of a run that ends at this step, with the knobs where they stand."""
@@ -298,7 +272,7 @@ class Session:
                 "Parameter `decay` should be constant: cosine depends on the last step, and it is not here."
             )
         recipe = self.start.but(steps=max(1, self.taken))
-        words = ["invtutor", "run", recipe.method, *options(recipe)]
+        words = ["invtutor", "run", recipe.algorithm, *options(recipe)]
         words += [f"--steer={step}:{name}={_text(value)}" for step, name, value in self.changes if step < self.taken]
         return shlex.join(words)
 
@@ -323,20 +297,17 @@ class Session:
             return seen[id(inputs)]
 
         known = {name: value for name, value in self._metrics.items() if name in GLOSSARY}
-        judged = judge(predict, self.world)
+        judged = self.world.watch(predict)
         require_finite(self.algorithm, judged, self.taken)
         record = {"step": self.taken} | known | judged
-        accuracies = corner_accuracies(predict, self.world)
-        risks = [risk(predict(e.inputs), e.labels).item() for _, e in self.world.corners]
-        (ood,) = accuracy_curve(torch.tensor(risks, dtype=torch.float64).view_as(accuracies), [OOD_RATE])
         logits = predict(self.shown.inputs)
         predicted = (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
         acting = {name: values[-1][1] for name, values in self.acted.items() if values}
         self.history.append(record)
-        self.trace.append({"step": self.taken, f"test risk p={OOD_RATE:g}": ood} | acting)
+        self.trace.append({"step": self.taken} | self.world.outside(predict) | acting)
         history, trace = History(self.history.records), History(self.trace.records)
         acted = {name: list(values) for name, values in self.acted.items()}
-        return Snapshot(self.taken, history, trace, acted, accuracies, predicted.cpu())
+        return Snapshot(self.taken, history, trace, acted, self.world.corners(predict), predicted.cpu())
 
 
 def _uninterrupted(action: Callable[[], None]) -> None:
@@ -355,11 +326,11 @@ def _uninterrupted(action: Callable[[], None]) -> None:
         handler(*came[0])
 
 
-def replay(recipe: Recipe, changes: Sequence[Change] = (), *, digits: Digits | None = None) -> Session:
+def replay(recipe: Recipe, changes: Sequence[Change] = (), *, data: Any = None) -> Session:
     """Take the recipe's steps, turning knobs where `changes` say so. Raises ValueError for changes out of order or
     beyond the last step, and what `Session` raises."""
     _check(recipe, changes)
-    session = Session(recipe, digits=digits)
+    session = Session(recipe, data=data)
     for change in changes:
         session.step(change.step - session.taken)
         session.steer(change.name, change.value)
@@ -387,11 +358,10 @@ def _require_knob(recipe: Recipe, name: str) -> None:
 # ------------------------------------------------------------------------------------- recipes as words of a command
 
 
-def _values(recipe: Recipe) -> dict[str, Any]:
-    """All that a recipe says beside its method, hyper-parameters by their own names; how often it is watched is left
-    out, since it changes no step."""
-    plain = {f.name: getattr(recipe, f.name) for f in fields(recipe) if f.name not in ("algorithm", "hyper", "every")}
-    return plain | own(recipe.algorithm) | dict(recipe.hyper)
+def _given(recipe: Recipe) -> dict[str, Any]:
+    """What a command says of a recipe; how often it is watched is left out, since it changes no step."""
+    named = {name: getattr(recipe, name) for name in ("world", "network")}
+    return named | {name: value for name, value in recipe.values.items() if name != "every"}
 
 
 def options(recipe: Recipe) -> list[str]:
@@ -399,8 +369,8 @@ def options(recipe: Recipe) -> list[str]:
     `every`; those of the profile that comes nearest are left out."""
 
     def differing(profile: str) -> dict[str, Any]:
-        base = _values(Recipe.profile(profile, recipe.method))
-        return {name: value for name, value in _values(recipe).items() if value != base[name]}
+        base = _given(Recipe.profile(profile, recipe.algorithm, world=recipe.world))
+        return {name: value for name, value in _given(recipe).items() if value != base[name]}
 
     profile = min(("quick", *PROFILES), key=lambda profile: len(differing(profile)))
     given = ({"profile": profile} if profile != "quick" else {}) | differing(profile)
@@ -418,14 +388,15 @@ def read_recipe(method: str, given: Mapping[str, str]) -> Recipe:
     """A method's recipe from the texts of a command line: `profile` (else quick), and fields of the recipe or
     hyper-parameters by name. Raises ValueError, one line, for whatever they should not be."""
     texts = dict(given)
-    base = Recipe.profile(texts.pop("profile", "quick"), method)
-    known = ["profile", *_values(base), "every"]
+    world = {"world": texts["world"]} if "world" in texts else {}
+    base = Recipe.profile(texts.pop("profile", "quick"), method, **world)
+    known = ["profile", *_given(base), "every"]
     for name in texts:
         if name not in known:
             raise ValueError(unknown(name, known, method))
     values = {}
     for name, text in texts.items():
-        kind = owner(name, base.algorithm)
+        kind = owner(name, base)
         assert kind is not None  # since it is known
         values[name] = valid(kind, name, from_text(hints(kind)[name], text))
     return base.but(**values)
@@ -450,22 +421,22 @@ def execute(recipe: Recipe, changes: Sequence[Change], out: str | os.PathLike[st
     _check(recipe, changes)
     find_device(recipe.device)
     result = Path(out) / "result.json"
-    if os.path.lexists(result) and not (is_sealed(result) and _method(result) == recipe.method):
-        raise ValueError(f"{result} is not a result of {recipe.method}; choose another folder.")
-    announce(recipe.source)
-    digits = load_digits(recipe.source, quiet=True)
+    if os.path.lexists(result) and not (is_sealed(result) and _method(result) == recipe.algorithm):
+        raise ValueError(f"{result} is not a result of {recipe.algorithm}; choose another folder.")
+    recipe.setting.announce()
+    data = recipe.setting.load()
     with ExitStack() as stack:
         try:
             stack.enter_context(made_folder(result.parent))
         except OSError as error:
             raise ValueError(f"Cannot write results into {result.parent}: {error.strerror}.") from None
-        session = replay(recipe, changes, digits=digits)
+        session = replay(recipe, changes, data=data)
         session.snapshot()
         record = {
-            "method": recipe.method,
-            "recipe": asdict(recipe),
+            "method": recipe.algorithm,
+            "recipe": json.loads(recipe.to_json()),
             "changes": [change._asdict() for change in session.changes],
-            "digits": session.digits.source,
+            "data": getattr(session.data, "source", recipe.world),
             "metrics": session.history.last,
             "command": session.command(),
             "note": session.note(),

@@ -5,12 +5,12 @@ are theirs, and one that trusts no single environment.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import torch
 
-from invtutor.worlds.colored_mnist import World
+from invtutor.worlds.colored_mnist import ColoredWorld
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import Predictor, accuracy_curve, correct
 
@@ -22,20 +22,21 @@ def recolored(environment: Environment, shift: int) -> Environment:
 
     Raises ValueError where color cannot be repainted: in a world with patches, or one without colors.
     """
-    if environment.colors is None or environment.patches is not None:
+    if "color" not in environment.attributes or "patch" in environment.attributes:
         raise ValueError("Parameter `environment` should have colors and no patches.")
     classes = environment.inputs.shape[1]
     colors = (environment.labels + shift) % classes
     rows = torch.arange(len(colors), device=colors.device)
     inputs = torch.zeros_like(environment.inputs)
-    inputs[rows, colors] = environment.inputs[rows, environment.colors]
-    return Environment(environment.name, inputs, environment.labels, float(shift), colors, environment.digits)
+    inputs[rows, colors] = environment.inputs[rows, environment["color"]]
+    painted = {"color": colors, "conflict": (colors != environment.labels).long()}
+    return replace(environment, inputs=inputs, attributes={**environment.attributes, **painted})
 
 
-def validation_corners(predict: Predictor, world: World) -> list[float]:
+def validation_corners(predict: Predictor, world: ColoredWorld) -> list[float]:
     """Accuracy on the validation digits with every color agreeing, and with every color flipped: as
-    `risks.corner_accuracies` on the test digits, so that a choice need not touch those. Empty with patches."""
-    if world.validation[0].patches is not None or world.test_canvas.patch_draws is not None:
+    `ColoredWorld.corners` on the test digits, so that a choice need not touch those. Empty with patches."""
+    if world.test_canvas.patch_draws is not None:
         return []
     accuracies = []
     for shift in (0, 1):

@@ -17,13 +17,17 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from invtutor.algorithms import ALGORITHMS
 from invtutor.fields import one_of, require
 from invtutor.files import append, finite, whole_lines
+from invtutor.runs.budgets import PROFILES
 from invtutor.runs.history import spread
-from invtutor.runs.recipes import ALGORITHMS, PROFILES, TEST_RATES, Recipe, build_world, find_device, label, run
+from invtutor.runs.recipe import Recipe, find_device, label
+from invtutor.runs.run import build_world, run
 from invtutor.tables.published import Published, published
 from invtutor.tables.selection import CRITERIA, Candidate, chosen, validation_corners
 from invtutor.tables.sheets import Sheet
+from invtutor.worlds.colored_mnist import TEST_RATES, ColoredWorld
 from invtutor.worlds.digits import Digits, load_digits
 from invtutor.worlds.mnist import announce
 from invtutor.worlds.risks import accuracy_curve
@@ -160,7 +164,7 @@ TABLES: Mapping[str, Table] = {
     "colored_mnist": Table(
         "Colored MNIST",
         ("train", *_TEST, "gray"),
-        _rows(("oracle", *ALGORITHMS)),
+        _rows(ALGORITHMS),
         {"smoke": 2, "quick": 10, "paper": 10},
     ),
     "insufficient": Table(
@@ -367,7 +371,7 @@ def reproduce(
 def _result(recipe: Recipe, profile: str, digits: Digits) -> Result:
     world = build_world(recipe, digits)[0]
     start = time.process_time()
-    done = run(recipe, digits=digits, progress=False)
+    done = run(recipe, data=digits, progress=False)
     cpu = time.process_time() - start
     on_gpu = torch.device(recipe.device).type == "cuda"
     made = {
@@ -379,8 +383,9 @@ def _result(recipe: Recipe, profile: str, digits: Digits) -> Result:
         "python": platform.python_version(),
         "invtutor": version("invtutor"),
     }
+    assert isinstance(world, ColoredWorld)
     corners = validation_corners(done.algorithm.predict, world)
-    return Result(recipe, done.metrics, done.corners.tolist(), corners, cpu, made)
+    return Result(recipe, done.metrics, done.corners.tolist(), corners, cpu, made)  # type: ignore[union-attr]
 
 
 # ------------------------------------------------------------------------------------------------- reading

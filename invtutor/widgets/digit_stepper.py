@@ -34,6 +34,7 @@ class DigitStepper(Walk[dict[str, Tensor]]):
         self,
         model: nn.Module,
         environments: Sequence[Environment],
+        flip_rates: Sequence[float],
         *,
         inner_rate: float = 0.2,
         penalty_weight: float = 2.0,
@@ -44,7 +45,7 @@ class DigitStepper(Walk[dict[str, Tensor]]):
         if len(environments) < 2:
             raise ValueError(f"Parameter `environments` should have at least two. Found {len(environments)}.")
         self._model, self._environments = deepcopy(model), list(environments)
-        self._rates = [environment.flip_rate for environment in environments]
+        self._rates = list(flip_rates)
         self._learning_rate = learning_rate
         start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
         self._painted = [[recolored(environment, shift) for environment in environments] for shift in (0, 1)]

@@ -19,13 +19,14 @@ from weakref import WeakValueDictionary
 import ipywidgets
 from IPython import get_ipython
 
+from invtutor.algorithms import ALGORITHMS
 from invtutor.figures import Figure
 from invtutor.figures.live import RATES, LivePicture
-from invtutor.runs.recipes import ALGORITHMS, METHODS, Recipe, label, limits
-from invtutor.runs.session import KNOBS, OOD_RATE, PRESETS, Session, Snapshot, hint, knobs, sign, switch
+from invtutor.runs.recipe import Recipe, label, limits
+from invtutor.runs.session import KNOBS, PRESETS, Session, Snapshot, hint, knobs, sign, switch
 from invtutor.widgets.interrupts import listen, players
 from invtutor.widgets.panel import Shown, blank, plain, require_possible
-from invtutor.worlds.digits import Digits
+from invtutor.worlds.colored_mnist import OOD_RATE, ColoredWorld
 
 __all__ = ["Live", "live"]
 
@@ -71,21 +72,21 @@ PLACES = (("penalty_weight", "budget"), ("threshold", "inner_rate", "step_size")
 _shown: WeakValueDictionary[str, "Live"] = WeakValueDictionary()  # by the cell that shows it
 
 
-def live(recipe: Recipe, *, digits: Digits | None = None, key: str | None = None) -> "Live":
+def live(recipe: Recipe, *, data: Any = None, key: str | None = None) -> "Live":
     """A panel in which the recipe is trained while you steer it.
 
     Penalty weight, learning rate, annealing and the method's own knob act on the running training; method, flip rates,
     label noise and seed start a fresh run. Without an end to aim at, the learning rate does not decay.
 
-    digits: to share with the lesson; None loads those of `recipe.source`. key: a panel of the same key is closed first;
-    None is the notebook's cell, so that running a cell again leaves one training and not two. Raises ValueError as
-    `recipes.build` does.
+    data: to share with the lesson; None loads what the world is drawn from. key: a panel of the same key is closed
+    first; None is the notebook's cell, so that running a cell again leaves one training and not two. Raises ValueError
+    as `run.assemble` does.
     """
     key = key or _cell()
     older = _shown.pop(key, None) if key else None
     if older is not None:
         older.close()
-    panel = Live(recipe, digits=digits)
+    panel = Live(recipe, data=data)
     if key:
         _shown[key] = panel
     return panel
@@ -108,14 +109,14 @@ class Live(Shown):
     Call its methods from the thread that made it, as a notebook's cells do.
     """
 
-    def __init__(self, recipe: Recipe, *, digits: Digits | None = None):
+    def __init__(self, recipe: Recipe, *, data: Any = None):
         self.error: Exception | None = None
         self.session: Session | None = None
         self.playing = False
         self._unbuilt: BaseException | None = None  # why there is no session
         self._interrupted = self._told = False  # what the status and the command's line say
         self._slow = ""
-        self._digits = digits
+        self._data = data
         self._base = recipe.but(decay="constant")
         self._wanted: Recipe | None = self._base  # of the fresh run that is still to be built
         self._posts: SimpleQueue[Callable[[], None]] = SimpleQueue()
@@ -304,7 +305,7 @@ class Live(Shown):
         self._base, self._wanted = self._wanted, None
         self.session, self._told, self._slow = None, False, ""
         try:
-            session = Session(self._base, digits=self._digits)
+            session = Session(self._base, data=self._data)
             self._drawing = _drawing(session)
         except BaseException as error:  # an interrupt, too
             self._unbuilt = error
@@ -402,7 +403,7 @@ class Live(Shown):
         self._begun = time.perf_counter()
         shot = session.snapshot()
         own = knobs(session.recipe)
-        ends = [environment.flip_rate for environment in session.world.train] + [OOD_RATE]
+        ends = [*session.recipe.flip_rates, OOD_RATE]
         self.image.value = self._drawing.draw(
             shot.history,
             shot.trace,
@@ -486,12 +487,12 @@ class Live(Shown):
         noise = {} if isinstance(recipe.label_noise, tuple) else {"label_noise": recipe.label_noise}
         with self._silence():
             for name in own:  # on their ladders, the values that the method can have
-                within, control = limits(name, recipe.algorithm), self.controls[name]
+                within, control = limits(name, recipe), self.controls[name]
                 values = [value for value in LADDERS[name] if value in within]
                 offered = [value for _, value in control.options]
                 if not set(values) <= set(offered) or any(value not in within for value in offered):
                     control.options = [(_number(value), value) for value in values]
-        self._show(**own, **rates, **noise, method=recipe.method, seed=recipe.seed)
+        self._show(**own, **rates, **noise, method=recipe.algorithm, seed=recipe.seed)
         for name in own:
             self.controls[name].description = f"{WORDS[name]} {sign(recipe, name)}" if name in SIGNED else WORDS[name]
         away = {name for place in PLACES for name in place if name != next((n for n in place if n in own), place[0])}
@@ -530,6 +531,7 @@ def _main_knob(recipe: Recipe) -> str:
 
 def _drawing(session: Session) -> LivePicture:
     recipe, world = session.recipe, session.world
+    assert isinstance(world, ColoredWorld)
     knob = _main_knob(recipe)
     ladder = [value for value in LADDERS[knob] if value > 0]
     names = {f"p={e.name.partition('p=')[2]}": e.name for e in world.validation}
@@ -631,8 +633,8 @@ def _controls(recipe: Recipe) -> dict[str, Any]:
             layout={"width": "98%", "max_width": "440px"},  # its names are long
         ),
         "method": ipywidgets.Dropdown(
-            options=[(label(method), method) for method in METHODS],
-            value=recipe.method,
+            options=[(label(method), method) for method in ALGORITHMS],
+            value=recipe.algorithm,
             description="Method",
             **_wide(),
         ),

@@ -3,19 +3,17 @@
 import html
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
-from typing import Any, cast
+from typing import Any
 
 import ipywidgets
-import torch
-from torch import Tensor
 
 from invtutor import figures
 from invtutor.figures import Artist, Axes, Figure
 from invtutor.runs.history import History, Spread
-from invtutor.runs.recipes import Run, summarize
+from invtutor.runs.run import Run, summarize
 from invtutor.widgets.panel import Panel
 from invtutor.worlds.colored_mnist import Canvas
-from invtutor.worlds.environment import Environment
+from invtutor.worlds.environment import Environment, conflicting
 
 __all__ = ["flip_rate_panel", "penalty_panel"]
 
@@ -57,7 +55,7 @@ def flip_rate_panel(
         upper, lower = figure.axes
         figures.recolor(upper, environment)
         _animate([*upper.images, *upper.patches, *upper.texts, *figures.move_cursor(lower, flip_rate)])
-        conflicts = int(torch.ne(environment.labels, cast(Tensor, environment.colors)).sum())
+        conflicts = int(conflicting(environment).sum())
         accuracies = ", ".join(f"{name} {100 * predict(flip_rate):.1f} %" for name, predict in predictors.items())
         return (
             f"<b>p_e = {flip_rate:.2f}</b>: color disagrees with the label on {conflicts} of the {len(environment)} "

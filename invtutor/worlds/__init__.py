@@ -1,1 +1,17 @@
 """What is learned from, and what is measured there."""
+
+from invtutor.plugins import plugged
+from invtutor.worlds.colored_mnist import ColoredMNIST
+from invtutor.worlds.random_labels import RandomLabels
+from invtutor.worlds.spirals import Spirals
+from invtutor.worlds.world import Setting
+
+__all__ = ["WORLDS"]
+
+WORLDS: dict[str, type[Setting]] = {
+    "colored_mnist": ColoredMNIST,
+    "spirals": Spirals,
+    "random_labels": RandomLabels,
+    **plugged("worlds"),
+}
+"""The worlds' settings, by the names that recipes and commands call them."""

@@ -6,11 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from invtutor.worlds.colored_mnist import World
 from invtutor.worlds.environment import INTEGERS, Environment
 from invtutor.worlds.judging import evaluating
 
-__all__ = ["accuracy", "accuracy_curve", "corner_accuracies", "correct", "fitting", "risk", "risks", "squared_norm"]
+__all__ = ["accuracy", "accuracy_curve", "correct", "fitting", "risk", "risks", "squared_norm"]
 
 Predictor = Callable[[Tensor], Tensor]
 
@@ -78,15 +77,8 @@ def squared_norm(model: nn.Module) -> Tensor:
     return torch.stack([parameter.square().sum() for parameter in model.parameters()]).sum()
 
 
-def corner_accuracies(model: Predictor, world: World) -> Tensor:
-    """Test accuracy with every spurious bit forced: (2,) for agreeing and flipped color; with patches (2, 2)."""
-    accuracies = [accuracy(model, environment) for _, environment in world.corners]
-    flat = torch.tensor(accuracies, dtype=torch.float64)
-    return flat if len(flat) == 2 else flat.view(2, 2)
-
-
 def accuracy_curve(corners: Tensor, flip_rates: Sequence[float]) -> list[float]:
-    """Expected test accuracy at each flip rate, from `corner_accuracies`.
+    """Expected test accuracy at each flip rate, from `ColoredWorld.corners`.
 
     At flip rate p a digit wears the agreeing color with chance 1 − p and the flipped one with chance p, so the
     accuracy is (1 − p)·a₀ + p·a₁: a straight line, exact over the colors, with no color left to chance. With an

@@ -25,7 +25,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-u
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-quic"]
 NOTEBOOKS = {  # beside the lessons
     "live.ipynb": """\
-from invtutor.runs.recipes import Recipe
+from invtutor.runs.recipe import Recipe
 from invtutor.widgets import live
 
 live(Recipe.profile("smoke", "irmv1", steps=100_000))""",
