@@ -37,7 +37,7 @@ from invtutor.runs.session import (
     replay,
     switch,
 )
-from invtutor.widgets import Live, live
+from invtutor.widgets import Live, live, live_panel
 from invtutor.worlds.colored_mnist import World
 from invtutor.worlds.digits import Digits
 
@@ -530,9 +530,9 @@ def test_speed_is_the_steps_of_a_picture(digits: Digits) -> None:
 
 def test_a_slow_step_is_worth_a_word(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:
-        monkeypatch.setattr(sys.modules["invtutor.widgets.live_panel"], "SLOW", 0.0)
+        monkeypatch.setattr(live_panel, "SLOW", 0.0)
         made = panel(digits, steps=100_000)
-        monkeypatch.setattr(sys.modules["invtutor.widgets.live_panel"], "BURST", 1e-9)
+        monkeypatch.setattr(live_panel, "BURST", 1e-9)
         made.press("play")
         await until(lambda: "One step of IRMv1 takes" in made.status.value)
         made.press("pause")

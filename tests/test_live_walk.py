@@ -23,7 +23,7 @@ from invtutor.runs import session as sessions
 from invtutor.runs.recipe import Recipe
 from invtutor.runs.session import PRESETS, Change, knobs, parse_change, read_recipe, replay, sign
 from invtutor.widgets import Live, live_panel
-from invtutor.widgets.live_panel import OWN
+from invtutor.widgets.live_controls import OWN
 from invtutor.worlds import colored_mnist
 from invtutor.worlds.digits import Digits
 

@@ -4,11 +4,11 @@ Callbacks may come from another thread than the notebook's cells (JupyterLab ser
 a panel owns one object `Figure`, draws under a lock and shows PNG bytes; no pyplot, no Output widget, no thread.
 """
 
-from invtutor.widgets.bowls import bowls_panel, threshold_panel
-from invtutor.widgets.budget import budget_panel, stages_panel
 from invtutor.widgets.digit_stepper import DigitStepper
+from invtutor.widgets.gradient_rules import gradient_rules_panel, threshold_panel
 from invtutor.widgets.live_panel import Live, live
 from invtutor.widgets.panel import Panel
+from invtutor.widgets.sample_weights import budget_panel, stages_panel
 from invtutor.widgets.sliders import flip_rate_panel, penalty_panel
 from invtutor.widgets.stepper import Stepper
 
@@ -17,9 +17,9 @@ __all__ = [
     "Live",
     "Panel",
     "Stepper",
-    "bowls_panel",
     "budget_panel",
     "flip_rate_panel",
+    "gradient_rules_panel",
     "live",
     "penalty_panel",
     "stages_panel",

@@ -1,4 +1,4 @@
-"""One update of meta-IRM, walked stage by stage on a network and its digits."""
+"""One update of meta-IRM, stage by stage on a network and its digits."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -12,21 +12,21 @@ from invtutor.algorithms.descent import descend, risk_at
 from invtutor.algorithms.meta_irm import MetaIRM
 from invtutor.figures import Figure
 from invtutor.tables.selection import recolored
-from invtutor.widgets.walk import Walk, listed
+from invtutor.widgets.stages import Stages, listed
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import accuracy_curve, correct
 
 __all__ = ["DigitStepper"]
 
 
-class DigitStepper(Walk[dict[str, Tensor]]):
+class DigitStepper(Stages[dict[str, Tensor]]):
     """Walks meta-IRM's update on a network: the risks of θ and of θ′ in every environment; below, on a scale of its
     own, by how much θ′ differs, with a ring where it is judged; beside them θ's accuracy over the flip rate, on the
-    same digits recolored. Its stages, buttons and sliders: `Walk`.
+    same digits recolored. Its stages, buttons and sliders: `Stages`.
 
     model: where θ starts; it is not changed. environments: at least two, with colors and no patches, at their flip
     rates; a thousand samples each are drawn at once. learning_rate: of the outer step, plain gradient descent. The
-    others are those of `Walk`. Raises ValueError for fewer than two environments and for a penalty weight that the
+    others are those of `Stages`. Raises ValueError for fewer than two environments and for a penalty weight that the
     slider has not.
     """
 

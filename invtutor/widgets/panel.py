@@ -53,6 +53,8 @@ class Shown:
     controls: dict[str, Any]
     html: Any
     ui: Any
+    error: Exception | None = None
+    """Of the last attempt; it is shown, too."""
 
     @property
     def text(self) -> str:
@@ -65,6 +67,10 @@ class Shown:
     def _ipython_display_(self) -> None:
         # Where no widget can be shown (GitHub, a terminal) the numbers stand in its place.
         display(self.ui._repr_mimebundle_() | {"text/plain": repr(self)}, raw=True)
+
+    def _raise(self) -> None:
+        if self.error is not None:
+            raise self.error
 
 
 class Panel(Shown):
@@ -93,7 +99,6 @@ class Panel(Shown):
                     f"Parameter `controls` should have a visible description each. Found none on {name!r}."
                 )
         self.controls = dict(controls)
-        self.error: Exception | None = None
         self._draw = draw
         self._screen = figures.Screen(figures.new_figure(width, height))
         self._lock = threading.RLock()
@@ -154,10 +159,6 @@ class Panel(Shown):
                 words = html.escape(f"{type(error).__name__}: {error}")
                 self.html.value = f"<b>This picture could not be drawn. {words}</b>"
             self._shown = newest
-
-    def _raise(self) -> None:
-        if self.error is not None:
-            raise self.error
 
 
 def frames(panel: Panel, most: int = MOST) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One update of meta-IRM, walked stage by stage on the exact problem of two weights."""
+"""One update of meta-IRM, stage by stage on the exact problem of two weights."""
 
 from collections.abc import Callable, Sequence
 from itertools import cycle
@@ -12,7 +12,7 @@ from invtutor import figures
 from invtutor.algorithms.meta_irm import deviation
 from invtutor.exact import two_bit
 from invtutor.figures import Axes, Figure
-from invtutor.widgets.walk import Walk, listed
+from invtutor.widgets.stages import Stages, listed
 
 __all__ = ["Stepper"]
 
@@ -32,11 +32,11 @@ class Update(NamedTuple):
     gradient: Tensor  # (2,): of the objective, divided by λ where λ > 1
 
 
-class Stepper(Walk[Tensor]):
-    """Walks meta-IRM's update on contours of the exact risks of `two_bit`. Its stages, buttons and sliders: `Walk`.
+class Stepper(Stages[Tensor]):
+    """Walks meta-IRM's update on contours of the exact risks of `two_bit`. Its stages, buttons and sliders: `Stages`.
 
     flip_rates: of the training environments, at least two. start: (w_shape, w_color); None is where ERM ends.
-    learning_rate: of the outer step, plain gradient descent. The others are those of `Walk`. Raises ValueError for
+    learning_rate: of the outer step, plain gradient descent. The others are those of `Stages`. Raises ValueError for
     fewer than two environments and for a penalty weight that the slider has not.
     """
 

@@ -1,23 +1,23 @@
-"""What the steppers share: a walk through the stages of meta-IRM's update, with buttons, sliders and Play."""
+"""What the steppers share: the stages of meta-IRM's update, with buttons, sliders and Play."""
 
-import asyncio
 from abc import abstractmethod
-from collections.abc import Iterable
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import ipywidgets
 
 from invtutor.figures import Figure
-from invtutor.widgets.interrupts import listen, players
 from invtutor.widgets.panel import Panel
+from invtutor.widgets.player import Player, players
 
-__all__ = ["Walk", "listed"]
+__all__ = ["Stages", "listed"]
 
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 100.0)
 Theta = TypeVar("Theta")
 
 
-class Walk(Panel, Generic[Theta]):
+class Stages(Panel, Player, Generic[Theta]):
     """Goes from a θ to the next: stage 0 is θ; each environment has two, its inner step and the outer loss of θ′ on the
     others; the last is the combined step.
 
@@ -29,7 +29,7 @@ class Walk(Panel, Generic[Theta]):
     weight that the slider has not.
     """
 
-    _player: ClassVar["Walk[Any] | None"] = None  # one plays at a time: a cell run again stops its predecessor
+    instead = "go(updates)"
 
     def __init__(
         self,
@@ -51,13 +51,7 @@ class Walk(Panel, Generic[Theta]):
         self.stage = 0
         self.last = 2 * environments + 1
         self._pause, self._most = pause, updates
-        self._task: asyncio.Task[None] | None = None
-        try:
-            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-        except RuntimeError:  # outside of a notebook there is nobody to play to
-            self._loop = None
-        if Walk._player is not None:
-            Walk._player.pause()
+        _pause_all()
         style: dict[str, Any] = {"style": {"description_width": "initial"}, "continuous_update": True}
         controls = {
             "inner_rate": ipywidgets.FloatSlider(
@@ -78,37 +72,20 @@ class Walk(Panel, Generic[Theta]):
                 **style,
             ),
         }
-        super().__init__(controls, self._picture, width=900, height=470)
-        self.buttons = {
-            name: ipywidgets.Button(description=name, tooltip=words)
-            for name, words in {
-                "Step": "To the next stage of the update",
-                "Back": "To the stage before",
-                "Play": "Go on by itself; press again to pause",
-                "Reset": "To the start",
-            }.items()
-        }
-        for name, button in self.buttons.items():
-            button.on_click(lambda _, name=name: self._pressed(name))
+        Panel.__init__(self, controls, self._picture, width=900, height=470)
+        Player.__init__(
+            self,
+            {
+                "Step": ("To the next stage of the update", partial(self._walk, self._step)),
+                "Back": ("To the stage before", partial(self._walk, self._back)),
+                "Play": ("Go on by itself; press again to pause", self._toggle),
+                "Reset": ("To the start", partial(self._walk, self._reset)),
+            },
+        )
         sliders, image, words = self.ui.children
-        self.ui.children = (sliders, ipywidgets.HBox(list(self.buttons.values())), image, words)
+        self.ui.children = (sliders, self.button_row, image, words)
 
     # What is done
-
-    @property
-    def playing(self) -> bool:
-        """Whether the panel goes on by itself."""
-        return Walk._player is self
-
-    def press(self, name: str) -> None:
-        """Press a button from Python: Step, Back, Play or Reset. Raises ValueError for another name, RuntimeError for
-        Play where no event loop runs, and what drawing raises."""
-        if name not in self.buttons:
-            raise ValueError(f"Parameter `name` should be one of {', '.join(self.buttons)}. Found {name!r}.")
-        if name == "Play" and self._loop is None:
-            raise RuntimeError("Play needs an event loop such as a notebook's; make the panel inside of one.")
-        self._pressed(name)
-        self._raise()
 
     def go(self, updates: int) -> None:
         """Make whole updates from Python and draw once; the panel then stands at the combined step."""
@@ -119,25 +96,25 @@ class Walk(Panel, Generic[Theta]):
             self._refresh()
             self._raise()
 
+    def play(self) -> None:
+        _pause_all()
+        super().play()
+        self.buttons["Play"].description = "Pause"
+
     def pause(self) -> None:
-        """Stop playing, if it does."""
+        super().pause()
+        self.buttons["Play"].description = "Play"
+
+    def _toggle(self) -> None:
         if self.playing:
-            Walk._player = None
-            players.discard(self)
-            self.buttons["Play"].description = "Play"
+            self.pause()
+        else:
+            self.play()
 
-    def interrupted(self) -> None:
-        """`interrupts.Player`"""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._interrupt)
-
-    def _pressed(self, name: str) -> None:
-        if name == "Play":
-            self._toggle()
-            return
+    def _walk(self, move: Callable[[], None]) -> None:
         self.pause()
         with self._lock:
-            {"Step": self._step, "Back": self._back, "Reset": self._reset}[name]()
+            move()
             self._refresh()
 
     def _step(self) -> None:
@@ -159,39 +136,20 @@ class Walk(Panel, Generic[Theta]):
         del self.path[1:]
         self.stage = 0
 
-    def _toggle(self) -> None:
-        if self.playing:
-            self.pause()
-        elif self._loop is not None:
-            if Walk._player is not None:
-                Walk._player.pause()
-            Walk._player = self
-            players.add(self)
-            self.buttons["Play"].description = "Pause"
-            # A button may call from another thread than the loop's.
-            self._loop.call_soon_threadsafe(self._begin)
+    def _ask(self, action: Callable[[], None]) -> None:
+        action()  # in whatever thread: it draws under the panel's lock
 
-    def _begin(self) -> None:
-        self._task = asyncio.ensure_future(self._play())  # kept, or it might be collected while it sleeps
-
-    async def _play(self) -> None:
-        task = asyncio.current_task()
-        try:
-            while self.playing and self._task is task and (self.stage < self.last or len(self.path) < self._most):
-                listen()
-                with self._lock:
-                    if self.stage < self.last:
-                        self._step()
-                    else:  # the first update was walked; from here on whole ones
-                        self._move_on()
-                    self._refresh()
-                await asyncio.sleep(self._pause)
-        except KeyboardInterrupt:  # the loop must not end by it
-            self._interrupt()
-        finally:
-            if self._task is task:
+    def _go_on(self) -> float:
+        with self._lock:
+            if self.stage < self.last:
+                self._step()
+            elif len(self.path) < self._most:  # the first update was walked; from here on whole ones
+                self._move_on()
+            else:
                 self.pause()
-            listen()
+                return 0.0
+            self._refresh()
+        return self._pause
 
     def _interrupt(self) -> None:
         if self.playing:
@@ -207,6 +165,13 @@ class Walk(Panel, Generic[Theta]):
     @abstractmethod
     def _picture(self, figure: Figure, inner_rate: float, penalty_weight: float) -> str:
         """Draw the present stage, and say its numbers."""
+
+
+def _pause_all() -> None:
+    """One stepper plays at a time: a cell run again stops its predecessor."""
+    for player in list(players):
+        if isinstance(player, Stages):
+            player.pause()
 
 
 def listed(values: Iterable[float], style: str = "g") -> str:

@@ -12,7 +12,7 @@ import torch
 from invtutor import figures
 from invtutor.exact.consistency import two_bowls
 from invtutor.runs.history import History
-from invtutor.widgets import bowls_panel, threshold_panel
+from invtutor.widgets import gradient_rules_panel, threshold_panel
 
 
 def outcome(threshold: float, seed: int = 0) -> Any:
@@ -31,8 +31,8 @@ def outcomes(seeds: int = 1) -> dict[float, list[Any]]:
 @pytest.mark.parametrize(
     ("make", "name", "values"),
     [
-        (bowls_panel, "curvature", (2.0, 9.0)),
-        (bowls_panel, "angle", (-20.0, 30.0)),
+        (gradient_rules_panel, "curvature", (2.0, 9.0)),
+        (gradient_rules_panel, "angle", (-20.0, 30.0)),
         (lambda: threshold_panel(outcomes(), 16), "threshold", (0.0, 0.5)),
     ],
     ids=["curvature", "angle", "threshold"],
@@ -50,7 +50,7 @@ def test_picture_and_text_follow_the_value_and_come_back(make: Any, name: str, v
 
 
 def test_the_bowls_panel_says_where_each_rule_ends() -> None:
-    panel = bowls_panel(curvature=4.0)
+    panel = gradient_rules_panel(curvature=4.0)
     for words in ("arithmetic mean at (1.00, 0.60)", "AND-mask at (1.00, 0.40)", "geometric mean at (1.00, 0.40)"):
         assert words in panel.text
     assert "losses A 0.32, B 1.28" in panel.text, "½ · 4 · .4² and ½ · 1.6²"
@@ -84,7 +84,7 @@ def ends(curvature: float, angle: float) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("curvature", [1.0, 8.0, 15.0])
 @pytest.mark.parametrize("angle", [-45.0, -25.0, -5.0, 0.0, 25.0, 45.0])
 def test_the_text_is_true_wherever_the_sliders_stand(curvature: float, angle: float) -> None:
-    panel = bowls_panel(curvature=curvature, angle=angle)
+    panel = gradient_rules_panel(curvature=curvature, angle=angle)
     assert f"Curvature {curvature:g}, angle {angle:g}°" in panel.text
     number = r"(-?\d+\.\d+)"
     for name, end in ends(curvature, angle).items():
@@ -98,7 +98,7 @@ def test_the_text_is_true_wherever_the_sliders_stand(curvature: float, angle: fl
 
 
 def test_what_a_slider_has_not_is_refused() -> None:
-    panel = bowls_panel()
+    panel = gradient_rules_panel()
     for wrong in ({"angle": 90.0}, {"curvature": "steep"}, {"angle": float("nan")}, {"curvature": 2.0, "angle": True}):
         with pytest.raises(ValueError, match=r"Parameter `\w+` should be in \[.+\]\. Found"):
             panel.set(**wrong)
@@ -108,7 +108,7 @@ def test_what_a_slider_has_not_is_refused() -> None:
 
 
 def test_bowls_turn_both_ways_and_one_way_the_and_stops_early() -> None:
-    panel = bowls_panel(curvature=8.0, angle=-25.0)
+    panel = gradient_rules_panel(curvature=8.0, angle=-25.0)
     for words in ("arithmetic mean at (0.32", "AND-mask at (0.12, 0.40)", "geometric mean at (0.12, 0.40)"):
         assert words in panel.text
     panel.set(angle=25.0)
@@ -119,7 +119,7 @@ def test_bowls_turn_both_ways_and_one_way_the_and_stops_early() -> None:
 @pytest.mark.parametrize("curvature", [1.0, 15.0])
 @pytest.mark.parametrize("angle", [-45.0, 45.0])
 def test_paths_stay_in_the_picture_at_the_sliders_ends(curvature: float, angle: float) -> None:
-    panel = bowls_panel(curvature=curvature, angle=angle)
+    panel = gradient_rules_panel(curvature=curvature, angle=angle)
     (ax,) = panel.picture().axes
     for line in ax.lines:
         if line.get_gid() in ("path", "place"):
@@ -153,7 +153,7 @@ def test_wrong_arguments_are_named() -> None:
 
 def test_nothing_jumps_and_controls_can_be_named() -> None:
     for panel, name, values in (
-        (bowls_panel(), "angle", (-45.0, 45.0)),
+        (gradient_rules_panel(), "angle", (-45.0, 45.0)),
         (threshold_panel(outcomes(), 16), "threshold", (0.0, 1.0)),
     ):
         sizes = set()
@@ -193,5 +193,5 @@ def test_pixel_maps_share_one_scale_and_are_named() -> None:
 
 
 def test_no_figure_stays_open() -> None:
-    bowls_panel()
+    gradient_rules_panel()
     assert not matplotlib._pylab_helpers.Gcf.get_all_fig_managers()  # type: ignore[attr-defined]

@@ -12,13 +12,13 @@ from invtutor.figures import Figure
 from invtutor.runs.history import History
 from invtutor.widgets.panel import Panel
 
-__all__ = ["bowls_panel", "threshold_panel"]
+__all__ = ["gradient_rules_panel", "threshold_panel"]
 
 START = (-1.0, 0.4)
 RATE, STEPS = 0.08, 250  # small enough for the steepest bowl
 
 
-def bowls_panel(*, curvature: float = 4.0, angle: float = 0.0) -> Panel:
+def gradient_rules_panel(*, curvature: float = 4.0, angle: float = 0.0) -> Panel:
     """Sliders over the curvature of bowl A and the angle of bowl B (`consistency.two_bowls`): the paths that three
     rules take from one start, and where each ends."""
 

@@ -7,7 +7,7 @@ from invtutor.figures.weights import two_groups
 from invtutor.runs.recipe import Recipe
 from invtutor.runs.reweighting import Trace, trace
 from invtutor.widgets import budget_panel, stages_panel
-from invtutor.widgets.budget import STAGES
+from invtutor.widgets.sample_weights import STAGES
 from invtutor.worlds.digits import Digits
 
 
