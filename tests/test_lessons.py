@@ -16,6 +16,7 @@ import pytest
 from invtutor.cli import main
 from invtutor.course import lessons
 from invtutor.course.lessons import (
+    VIEW,
     Lesson,
     LessonError,
     Limits,
@@ -514,7 +515,8 @@ def test_course_refuses_before_anything_runs(shelf: Path, tmp_path: Path) -> Non
 def test_refresh_stores_outputs_and_nothing_else(shelf: Path) -> None:
     cells = [
         "import sys, ipywidgets\nprint(profile, source, out_dir == '')\nprint('bar', file=sys.stderr)",
-        "display(ipywidgets.IntSlider())\ndisplay('a picture')",
+        "display(ipywidgets.IntSlider())\ndisplay('a picture')\n"
+        f"display({{{VIEW!r}: {{'model_id': ''}}, 'image/png': '', 'text/plain': 'of a panel'}}, raw=True)",
     ]
     path = write_lesson(shelf, "03_irmv1", *cells, finish=False)
     before = nbformat.read(path, as_version=4)
@@ -526,7 +528,10 @@ def test_refresh_stores_outputs_and_nothing_else(shelf: Path) -> None:
     code = [cell for cell in after.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == [1, 2, 3]
     assert [(o.name, o.text) for o in code[1].outputs] == [("stdout", "quick mnist True\n")]
-    assert [o.data["text/plain"] for o in code[2].outputs] == ["'a picture'"]
+    assert [dict(o.data) for o in code[2].outputs] == [
+        {"text/plain": "'a picture'"},
+        {"image/png": "", "text/plain": "of a panel"},
+    ]
     assert files(shelf) == ["03_irmv1.ipynb"]
 
 

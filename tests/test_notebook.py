@@ -13,6 +13,8 @@ import torch
 from matplotlib.figure import Figure
 
 from invtutor.course import notebook
+from invtutor.course.lessons import VIEW
+from invtutor.widgets import Panel
 from invtutor.worlds.digits import Digits
 
 
@@ -216,6 +218,10 @@ def test_picture_carries_its_alt_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notebook, "display", lambda data, metadata, raw: seen.update(data=data, metadata=metadata))
     notebook.picture(Figure(), "an empty figure")
     assert seen["metadata"]["image/png"]["alt"] == seen["data"]["text/plain"] == "an empty figure"
+    assert VIEW not in seen["data"]
+    notebook.picture(Panel({}, lambda figure: "numbers"), "a panel")
+    assert seen["data"][VIEW]["model_id"] == "", "where widgets can be shown, the panel stands there already"
+    assert seen["data"]["image/png"] and seen["data"]["text/plain"] == "a panel"
 
 
 def test_show_gives_the_source(shown: list[Any]) -> None:

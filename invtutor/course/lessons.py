@@ -53,8 +53,9 @@ from invtutor.worlds.mnist import DigitsError, announce
 
 __all__ = ["Lesson", "LessonError", "Limits", "Parameter", "Result", "binder_link", "copy_lessons", "course", "execute"]
 __all__ += ["find", "folder", "lessons", "nbgitpuller_link", "read", "refresh", "resolve", "summary"]
+__all__ += ["VIEW"]
 
-_VIEW = "application/vnd.jupyter.widget-view+json"
+VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 @dataclass(frozen=True)
@@ -581,7 +582,10 @@ def _text(notebook: Any) -> str:
             del part.metadata["tags"]
     for cell in notebook.cells:
         if cell.cell_type == "code":  # a view without its widget's state shows only an error
-            cell.outputs = [output for output in cell.outputs if _VIEW not in output.get("data", {})]
+            shown = [(output, output.get("data", {})) for output in cell.outputs]
+            cell.outputs = [output for output, data in shown if VIEW not in data or "image/png" in data]
+            for _, data in shown:
+                data.pop(VIEW, None)
             cell.outputs = _joined(cell.outputs)
     return str(nbformat.v4.writes(notebook)) + "\n"
 

@@ -19,7 +19,7 @@ from datetime import datetime, timezone
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from IPython.display import Markdown, display
@@ -27,6 +27,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from invtutor import figures
+from invtutor.course.lessons import VIEW
 from invtutor.files import finite, is_sealed, sealed, write_atomically
 from invtutor.runs.budgets import PROFILES
 from invtutor.runs.history import spread
@@ -54,11 +55,24 @@ def show(*objects: object) -> None:
         display(Markdown(f"```python\n{textwrap.dedent(inspect.getsource(thing)).rstrip()}\n```"))  # type: ignore[arg-type]
 
 
-def picture(drawing: Figure | Axes, alt: str) -> None:
-    """Display a figure as PNG with the text that stands for it where it cannot be seen."""
+class Pictured(Protocol):
+    """A panel, for whose widgets its present picture can stand."""
+
+    def picture(self) -> Figure: ...
+
+
+def picture(drawing: Figure | Axes | Pictured, alt: str) -> None:
+    """Display a figure as PNG with the text that stands for it where it cannot be seen.
+
+    A panel's picture is for where no widget can be shown (GitHub, paper): where they can, the panel itself is seen.
+    """
+    bundle: dict[str, Any] = {"text/plain": alt}
+    if not isinstance(drawing, Figure | Axes):
+        drawing = drawing.picture()
+        bundle[VIEW] = {"version_major": 2, "version_minor": 0, "model_id": ""}  # shown as nothing at all
     figure = drawing.figure if isinstance(drawing, Axes) else drawing
-    data = base64.b64encode(figures.png(figure)).decode()  # type: ignore[arg-type]
-    display({"image/png": data, "text/plain": alt}, metadata={"image/png": {"alt": alt}}, raw=True)
+    bundle["image/png"] = base64.b64encode(figures.png(figure)).decode()  # type: ignore[arg-type]
+    display(bundle, metadata={"image/png": {"alt": alt}}, raw=True)
 
 
 def peak_memory() -> float:
