@@ -115,6 +115,19 @@ def test_accuracy_curves_are_in_percent_with_all_marks() -> None:
     assert cursor_values(ax) == ["75.0", "70.0"]
 
 
+@pytest.mark.parametrize("columns", [1, 2, 4])
+def test_the_key_of_the_ceilings_stands_where_no_curve_and_no_cursor_comes(columns: int) -> None:
+    figure = figures.new_figure(900, 400)
+    ax = np.ravel(figure.subplots(1, columns))[-1]
+    inverted = {"inverted": [0.1, 0.3, 0.5, 0.7, 1.0]}
+    figures.accuracy_curves(inverted, RATES, train_rates=(0.1, 0.95), ceiling=0.75, balanced=0.705, at=0.95, ax=ax)
+    figure.draw_without_rendering()
+    (legend,) = (child for child in ax.get_children() if isinstance(child, Legend))
+    box, words = legend.get_window_extent(), [text for text in ax.texts if text.get_text()]
+    assert box.y0 > ax.get_window_extent().y1 and box.y1 <= figure.bbox.y1 and box.x0 > 0
+    assert not any(box.overlaps(text.get_window_extent()) for text in words)
+
+
 def key(ax: Axes) -> list[str]:
     """What the key in the corner says, apart from a legend of the curves."""
     keys = [child for child in ax.get_children() if isinstance(child, Legend) and child is not ax.get_legend()]
@@ -303,7 +316,7 @@ def test_curves_in_words_are_true_of_the_numbers() -> None:
     assert figures.in_words(drawn, [0.0, 0.5, 1.0]) == (
         "ERM falls from 99.8 % at p = 0 to 0.3 % at p = 1. "
         "IRMv1 is nearly level: from 67.1 % at p = 0 to 68.0 % at p = 1. "
-        "inverted rises from 10.0 % at p = 0 to 90.0 % at p = 1."
+        "Inverted rises from 10.0 % at p = 0 to 90.0 % at p = 1."
     )
     assert figures.in_words({}, []) == ""
 

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
+from matplotlib.transforms import ScaledTranslation
 
 from invtutor.figures.base import (
     DIM,
@@ -270,17 +271,26 @@ def _set_height(ax: Axes, names: Sequence[str], log: bool) -> None:
 
 
 def _ceilings(ax: Axes, levels: Mapping[str, float | None]) -> None:
-    """Horizontal lines, with their key in the upper right corner: there no curve passes that trusts the color or that
-    lies below them, while at the lines' own height flat curves and the cursor's values do."""
+    """Horizontal lines, with their key above the axes: inside, some curve or a cursor's value passes everywhere."""
     known = {name: level for name, level in levels.items() if level is not None}
     lines: list[Artist] = [
         ax.axhline(100 * level, linewidth=1.2, zorder=2, **LEVELS[name]) for name, level in known.items()
     ]
     if lines:
-        look: dict[str, Any] = {"fontsize": SMALL, "labelcolor": DIM, "labelspacing": 0.25, "borderaxespad": 0.2}
-        frame: dict[str, Any] = {"edgecolor": "none", "framealpha": 0.85}
+        look: dict[str, Any] = {"fontsize": SMALL, "labelcolor": DIM, "frameon": False}
+        look["ncols"] = len(lines) if ax.bbox.width > 280 else 1  # else it would be wider than its axes
+        look |= {
+            "handlelength": 1.6,
+            "handletextpad": 0.5,
+            "columnspacing": 1.2,
+            "borderaxespad": 0,
+            "borderpad": 0.1,
+            "labelspacing": 0.2,
+        }
         names = [f"{name} {_percent(level)}" for name, level in known.items()]
-        ax.add_artist(Legend(ax, lines, names, loc="upper right", **look, **frame)).set_zorder(4)  # above the cursor
+        above = ax.transAxes + ScaledTranslation(0, 1.5 * SMALL / 72, ax.figure.dpi_scale_trans)  # "train" lies below
+        key = Legend(ax, lines, names, loc="lower right", bbox_to_anchor=(1, 1), bbox_transform=above, **look)
+        ax.add_artist(key).set_clip_on(False)
 
 
 def _percent(accuracy: float) -> str:

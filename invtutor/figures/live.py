@@ -63,7 +63,7 @@ class LivePicture:
             train_rates=train_rates,
             ceiling=ceiling,
             chance=chance,
-            ax=place((0.615, 0.53, 0.37, 0.42)),
+            ax=place((0.615, 0.53, 0.37, 0.405)),
         )
         self._wall = digits(shown, columns=5, rows=2, gap=3, ax=place((0.56, 0.01, 0.43, 0.355)))
         self._wall.set_title("at p = 0.9: label → prediction; framed: color ≠ label", fontsize=NORMAL, loc="left")

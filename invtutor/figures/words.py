@@ -16,5 +16,5 @@ def in_words(curves: Mapping[str, Sequence[float]], flip_rates: Sequence[float])
         begins, ends = (
             f"{100 * y:.1f} % at p = {p:g}" for p, y in zip((flip_rates[0], flip_rates[-1]), (first, last), strict=True)
         )
-        sentences.append(f"{name} {goes} from {begins} to {ends}.")
+        sentences.append(f"{name[:1].upper()}{name[1:]} {goes} from {begins} to {ends}.")
     return " ".join(sentences)
