@@ -21,6 +21,7 @@ def test_lesson_in_the_quick_profile_with_another_seed(name: str, tmp_path: Path
     assert record.pop("seal"), "by which the next run knows the file for its own"
     assert record["seed"] == record["parameters"]["seed"] == 100
     assert record["claims"]
-    assert {claim["verdict"] for claim in record["claims"]} == {"holds"}
+    wanted = "holds" if record["digits"] == "mnist" else "not judged"  # the prose speaks of MNIST
+    assert {claim["verdict"] for claim in record["claims"]} == {wanted}
     assert record["peak_memory_mb"] < 1200
     assert record == result.record

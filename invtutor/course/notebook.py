@@ -106,6 +106,8 @@ class Lesson:
         """Why claims are only shown in this run; empty where they are judged."""
         if self.profile == "smoke":
             return "the smoke profile is too small"
+        if self.digits.source != "mnist":
+            return "these digits are not MNIST"
         other = [k for k, v in STANDARD.items() if k in self.parameters and self.parameters[k] != v]
         return f"{', '.join(other)} is not the lesson's own" if other else ""
 
