@@ -3,7 +3,7 @@ PYTHON ?= python3
 WORKERS ?= 2
 BIN := .venv/bin
 
-.PHONY: lab course book test install bench outputs
+.PHONY: lab course book test install bench outputs measured
 
 lab: install           ## JupyterLab on the first lesson
 	$(BIN)/invtutor lab --in-place
@@ -34,3 +34,7 @@ bench: install         ## how fast it is on this machine
 
 outputs: install       ## run every lesson and store what it printed in it
 	$(BIN)/invtutor refresh
+
+measured: install      ## run what the tables of lesson 08 lack, and pack it with what comes with the course
+	$(BIN)/invtutor reproduce --out invtutor/tables/measured/quick
+	$(BIN)/python -c "from invtutor.tables import MEASURED, Store; Store(MEASURED).pack()"

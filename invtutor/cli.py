@@ -130,8 +130,8 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--tables", nargs="+", default=[], metavar="NAME", help=text)
     text = "seeds a row, 0 to N-1 (default: each table's own number)"
     reproduce.add_argument("--seeds", type=int, metavar="N", help=text)
-    text = "the file of results, one line a run; runs that it holds are not repeated (default: results/PROFILE.jsonl)"
-    reproduce.add_argument("--out", metavar="FILE", help=text)
+    text = "the folder of results, a file a run; what it or DIR.jsonl holds is not run again (default: results/PROFILE)"
+    reproduce.add_argument("--out", metavar="DIR", help=text)
     reproduce.add_argument("--source", default="auto", metavar="NAME", help="digits: auto, mnist or rendered")
     reproduce.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N")
     reproduce.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -257,17 +257,20 @@ def _course(arguments: argparse.Namespace) -> int:
 
 
 def _reproduce(arguments: argparse.Namespace) -> int:
-    from invtutor.tables import sweeps  # with torch, which takes seconds to load
+    from invtutor import tables
+    from invtutor.tables import executors  # with torch, which takes seconds to load
 
-    out = Path(arguments.out or f"results/{arguments.profile}.jsonl")
+    out = Path(arguments.out or f"results/{arguments.profile}")
+    if out.suffix == ".jsonl":  # the packed form of the folder beside it, to which new runs go
+        out = out.with_suffix("")
     names = ("profile", "tables", "seeds", "source", "device", "quiet")
     try:
-        results = sweeps.reproduce(out, **{name: getattr(arguments, name) for name in names})
+        results = executors.reproduce(out, **{name: getattr(arguments, name) for name in names})
     except FloatingPointError as error:
         return _complain(f"{error} The runs before it are in {out}.", 1)
     print("Accuracy in %, mean ± standard deviation over seeds; in brackets what is published.")
-    for table in arguments.tables or sweeps.TABLES:
-        print(f"\n{sweeps.layout(results, table, arguments.profile)}")
+    for table in arguments.tables or tables.TABLES:
+        print(f"\n{tables.layout(results, table, arguments.profile)}")
     print(f"\n{len(results)} runs in {out}")
     return 0
 

@@ -12,15 +12,16 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import lock_descriptor
 
-__all__ = ["append", "checksum", "clear", "finite", "foreign", "is_known", "is_sealed", "made_folder", "manifest_text"]
-__all__ += ["own_folder", "put_in_place", "read_manifest", "same", "sealed", "whole_lines", "write_atomically"]
+__all__ = ["check_writable", "checksum", "clear", "finite", "foreign", "is_known", "is_sealed", "made_folder"]
+__all__ += ["manifest_text", "own_folder", "put_in_place", "read_manifest", "same", "sealed", "write_atomically"]
+__all__ += ["write_once"]
 
 PREFIX = ".invtutor-"
 MARKER = "made-by-invtutor"
@@ -35,41 +36,25 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
         os.replace(scratch / "whole", target)
 
 
-def append(path: str | os.PathLike[str], lines: Sequence[str], start: str) -> None:
-    """Add lines to a file, made if need be; processes that do so at once wait for each other.
-
-    start: how every line begins. A last line that begins so, without an end, is what a killed process left of its own,
-    and goes. Where the lines cannot be written whole, none is.
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
-    with open(descriptor, "r+b", buffering=0) as file:
-        with suppress(OSError):  # a file system without locks
-            lock_descriptor(descriptor)
-        there = file.read() or b""
-        kept = whole_lines(there, start)
-        if kept != there:
-            file.truncate(len(kept))
-        data = "".join(line + "\n" for line in lines).encode()
-        if data and kept and not kept.endswith(b"\n"):
-            data = b"\n" + data
+def write_once(path: str | os.PathLike[str], content: str) -> None:
+    """Write a file as `write_atomically` does, unless there is one: what is there is never replaced."""
+    target = Path(path)
+    with own_folder(target.parent) as scratch:
+        (scratch / "whole").write_bytes(content.encode())
         try:
-            while data:
-                data = data[file.write(data) or 0 :]
-        except OSError:
-            file.truncate(len(kept))
-            raise
+            os.link(scratch / "whole", target)
+        except OSError:  # it is there; or a file system without links
+            if not os.path.lexists(target):
+                os.replace(scratch / "whole", target)
 
 
-def whole_lines(content: bytes, start: str) -> bytes:
-    """The content of a file that grows by `append`, without a line at its end whose writer was killed."""
-    last = content.rpartition(b"\n")[2]
-    if not last.startswith(start.encode()):
-        return content
-    try:
-        json.loads(last)
-    except ValueError:
-        return content[: -len(last)]
-    return content
+def check_writable(folder: Path) -> None:
+    """Raise OSError where a folder cannot be made or written, and make nothing."""
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
 
 
 def finite(value: Any) -> Any:

@@ -12,7 +12,9 @@ from test_lessons import write_lesson
 from invtutor import doctor
 from invtutor.cli import main
 from invtutor.course import lessons
-from invtutor.tables import sweeps
+from invtutor.tables import executors, plan, reading
+from invtutor.tables.store import MEASURED
+from invtutor.worlds import colored_mnist
 from invtutor.worlds.digits import Digits
 
 
@@ -109,7 +111,7 @@ def test_run(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
             "Parameter `source` should be one of auto, mnist, rendered. Found 'usps'.",
         ),
         (["reproduce", "--device", "tpu"], "Parameter `device` should be auto, or a device of torch"),
-        (["reproduce", "--out", ".."], "Cannot read results from ..: Is a directory."),
+        (["reproduce", "--out", sys.executable], "Parameter `out` should be a folder for results. Found"),
         (["link", "me", "--ref", "v1"], "Parameter `repo` should be OWNER/REPO on GitHub. Found 'me'."),
         (["link", "me/it"], "the following arguments are required: --ref"),
         (["lab", "there", "--in-place"], "Give either DIR or --in-place"),
@@ -150,27 +152,34 @@ def test_reproduce(
     digits: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sweeps, "load_digits", lambda source, quiet: digits)
+    monkeypatch.setattr(colored_mnist, "load_digits", lambda source, quiet: digits)
     tiny = {"samples": 60, "width": 4, "batch_size": 20, "steps": 4, "anneal": 1}
-    rows = (sweeps.Row("ERM", "erm", tiny), sweeps.Row("V-REx", "vrex", tiny))
-    monkeypatch.setattr(sweeps, "TABLES", {"two_spurious": sweeps.Table("Small", ("test p=0.9",), rows)})
+    rows = (plan.Row("ERM", "erm", tiny), plan.Row("V-REx", "vrex", tiny))
+    for room in (plan, reading):
+        monkeypatch.setattr(room, "TABLES", {"two_spurious": plan.Table("Small", ("test p=0.9",), rows)})
     call = ["reproduce", "--profile", "smoke", "--tables", "two_spurious", "--seeds", "2", "--quiet"]
     assert main(call) == 0
     said = capsys.readouterr()
-    assert "(13.5 ± 0.3)" in said.out and said.out.endswith(f"4 runs in {Path('results/smoke.jsonl')}\n")
+    assert "(13.5 ± 0.3)" in said.out and said.out.endswith(f"4 runs in {Path('results/smoke')}\n")
     assert said.err == ""
-    before = Path("results/smoke.jsonl").read_bytes()
+    before = sorted(Path("results/smoke").iterdir())
+    assert len(before) == 4
     assert main(call) == 0
-    assert capsys.readouterr().out == said.out and Path("results/smoke.jsonl").read_bytes() == before
+    assert capsys.readouterr().out == said.out and sorted(Path("results/smoke").iterdir()) == before
+    lines = Path("before.jsonl")  # results as they were kept once, and as they are packed
+    lines.write_text("".join(path.read_text(encoding="utf-8") for path in before[:3]), encoding="utf-8")
+    assert main([*call, "--out", str(lines)]) == 0
+    assert capsys.readouterr().out.endswith("4 runs in before\n")
+    assert [path.name for path in Path("before").iterdir()] == [before[3].name]
 
     def diverges(*_: object, **__: object) -> None:
         raise FloatingPointError("risk is nan at step 3.")
 
-    monkeypatch.setattr(sweeps, "run", diverges)
+    monkeypatch.setattr(executors, "run", diverges)
     assert main([*call, "--seeds", "3"]) == 1
     assert capsys.readouterr().err == (
         "invtutor: error: two_spurious: ERM, seed 2: risk is nan at step 3. "
-        f"The runs before it are in {Path('results/smoke.jsonl')}.\n"
+        f"The runs before it are in {Path('results/smoke')}.\n"
     )
 
 
@@ -324,19 +333,9 @@ def test_what_nobody_thought_of_is_one_line(
 
 
 def test_damaged_results_are_refused_by_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    whole = json.loads(sweeps.MEASURED.read_text(encoding="utf-8").splitlines()[0])
-    damaged = [json.dumps(whole | {"metrics": None}), '{"recipe": {' + '"a": [' * 5000, "[" * 100_000, "[]", "3"]
-    damaged += [json.dumps(whole | {"metrics": whole["metrics"] | {"gray": "much"}}), json.dumps(whole | {"cpu": None})]
-    damaged += [
-        json.dumps(whole | {"recipe": {"algorithm": "erm", "pace": 3}}),
-        json.dumps(whole | {"corners": [1, "x"]}),
-    ]
-    damaged += [json.dumps(whole | {"validation": {}}), json.dumps(whole | {"made": []}), json.dumps(whole | {"x": 1})]
-    path = tmp_path / "results.jsonl"
-    for line in damaged:
-        text = f"{json.dumps(whole)}\n{line}\n"
-        path.write_text(text, encoding="utf-8")
-        assert main(["reproduce", "--out", str(path)]) == 2
-        said = capsys.readouterr().err
-        assert said.startswith(f"invtutor: error: {path}, line 2 is not a result") and said.count("\n") == 1, line[:80]
-        assert path.read_text(encoding="utf-8") == text
+    path, line = tmp_path / "results.jsonl", Path(f"{MEASURED}.jsonl").read_text(encoding="utf-8").splitlines()[0]
+    path.write_text(f"{line}\n[]\n", encoding="utf-8")
+    assert main(["reproduce", "--out", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"invtutor: error: {path}, line 2 is not a result") and said.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["results.jsonl"]

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -67,72 +66,30 @@ def test_bytes_are_written_as_they_are(tmp_path: Path) -> None:
     assert (tmp_path / "any").read_bytes() == b"a\r\n\xff"
 
 
-# ------------------------------------------------------------------------------------------------- lines
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_is_written_once_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    def has_no_links(*_: object) -> None:
+        raise PermissionError("Operation not permitted")
 
-APPENDS = """
-import sys
-from invtutor.files import append
-path, who, count = sys.argv[1:]
-for i in range(int(count)):
-    append(path, ['{"recipe": {"who": %s, "i": %d, "text": "%s"}}' % (who, i, "x" * 9000)], '{"recipe": {')
-    if not i:
-        print("begun", flush=True)
-"""
-
-
-def test_eight_processes_append_to_one_file_and_one_is_killed(tmp_path: Path) -> None:
-    """Its lines are whole; of the others none is lost."""
-    path, count = tmp_path / "lines", 40
-    counts = [*[count] * 7, 2000]
-    running = [
-        subprocess.Popen([sys.executable, "-c", APPENDS, str(path), str(who), str(lines)], stdout=-1)
-        for who, lines in enumerate(counts)
-    ]
-    try:
-        assert running[-1].stdout and running[-1].stdout.readline() == b"begun\n"
-        time.sleep(0.05)
-    finally:
-        running[-1].kill()
-    for process in running[:-1]:
-        assert process.communicate(timeout=60) and process.returncode == 0
-    running[-1].communicate()
-    found = [json.loads(line)["recipe"] for line in path.read_bytes().split(b"\n")[:-1]]
-    for who in range(7):
-        assert [line["i"] for line in found if line["who"] == who] == list(range(count))
-    rest = [line["i"] for line in found if line["who"] == 7]
-    assert rest == list(range(len(rest))) and rest
-    assert listed(tmp_path) == ["lines"]
+    if not links:
+        monkeypatch.setattr(files.os, "link", has_no_links)
+    files.write_once(tmp_path / "a", "first λ\n")
+    files.write_once(tmp_path / "a", "second\n")
+    (tmp_path / "b").symlink_to("nowhere")
+    files.write_once(tmp_path / "b", "third\n")
+    assert (tmp_path / "a").read_text(encoding="utf-8") == "first λ\n" and os.readlink(tmp_path / "b") == "nowhere"
+    assert listed(tmp_path) == ["a", "b"]
 
 
-@pytest.mark.parametrize(
-    ("there", "after"),
-    [
-        ("", "LINE\n"),
-        ('{"a": 1}\n', '{"a": 1}\nLINE\n'),
-        ('{"a": 1}', '{"a": 1}\nLINE\n'),  # whole, though its end is missing
-        ('{"a": 1}\n{"a": "half of it', '{"a": 1}\nLINE\n'),
-        ('{"a": 1}\nsomebody\'s', '{"a": 1}\nsomebody\'s\nLINE\n'),
-    ],
-)
-def test_lines_are_added_after_whole_lines(tmp_path: Path, there: str, after: str) -> None:
-    path = tmp_path / "lines"
-    path.write_text(there)
-    files.append(path, [], '{"a"')
-    files.append(path, ['{"a": 2}'], '{"a"')
-    assert path.read_text() == after.replace("LINE", '{"a": 2}')
-
-
-def test_a_line_that_finds_no_room_leaves_no_part(tmp_path: Path) -> None:
-    path = tmp_path / "lines"
+def test_a_file_that_finds_no_room_leaves_no_part(tmp_path: Path) -> None:
     program = """
 import resource, sys
-from invtutor.files import append
-append(sys.argv[1], ["first"], "f")
+from invtutor.files import write_once
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
-append(sys.argv[1], ["x" * 9000], "x")
+write_once(sys.argv[1], "x" * 9000)
 """
-    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=False)
-    assert "File too large" in done.stderr and path.read_text() == "first\n"
+    done = subprocess.run([sys.executable, "-c", program, tmp_path / "a"], capture_output=True, text=True, check=False)
+    assert "File too large" in done.stderr and listed(tmp_path) == []
 
 
 # ------------------------------------------------------------------------------------------------- scratch

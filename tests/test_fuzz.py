@@ -20,7 +20,7 @@ from invtutor.fields import hints
 from invtutor.runs import session as sessions
 from invtutor.runs.recipe import Recipe, own
 from invtutor.runs.run import run
-from invtutor.tables import sweeps
+from invtutor.worlds import colored_mnist
 from invtutor.worlds.digits import Digits
 
 COUNT, RUNS = 20_000, 200
@@ -63,9 +63,8 @@ def stubbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for module, name in ((lessons, "execute"), (lessons, "course"), (lessons, "refresh"), (book, "build")):
         monkeypatch.setattr(module, name, lambda *_, **__: Stopped.stop())
     monkeypatch.setattr(lessons, "copy_lessons", lambda *_: Stopped.stop())
-    for module in (sessions, sweeps):
-        monkeypatch.setattr(module, "load_digits", lambda *_, **__: Stopped.stop())
-        monkeypatch.setattr(module, "announce", lambda *_: None)
+    monkeypatch.setattr(colored_mnist, "load_digits", lambda *_, **__: Stopped.stop())
+    monkeypatch.setattr(colored_mnist, "announce", lambda *_: None)
     monkeypatch.setattr(os, "execv", lambda *_: Stopped.stop())
     monkeypatch.setattr(subprocess, "call", lambda *_: 0)
     yield tmp_path

@@ -7,14 +7,14 @@ import pytest
 
 from invtutor.runs.history import spread
 from invtutor.runs.recipe import Recipe
-from invtutor.tables import sweeps
+from invtutor.tables.plan import GRAY
 from invtutor.tables.published import published
+from invtutor.tables.reading import collect, values
+from invtutor.tables.store import MEASURED, Store
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-RESULTS = list(sweeps.Results(sweeps.MEASURED))
-ROWS = {
-    row.label: sweeps.values(found, "test p=0.9") for row, found in sweeps.collect(RESULTS, "colored_mnist").items()
-}
+RESULTS = list(Store(MEASURED))
+ROWS = {row.label: values(found, "test p=0.9") for row, found in collect(RESULTS, "colored_mnist").items()}
 
 
 def line(first: str) -> list[str]:
@@ -27,7 +27,7 @@ def methods() -> list[str]:
     """The header above the line `measured`."""
     above = README[: README.index("\n| measured |")].splitlines()
     cells = [cell.strip() for cell in above[-2].strip("|").split("|")][1:]
-    return [sweeps.GRAY if cell == "gray" else cell for cell in cells]
+    return [GRAY if cell == "gray" else cell for cell in cells]
 
 
 def test_measured_and_published_side_by_side() -> None:

@@ -28,7 +28,7 @@ from test_lessons import write_lesson
 from invtutor import files
 from invtutor.course import lessons
 from invtutor.course.book import MANIFEST
-from invtutor.tables.sweeps import Result
+from invtutor.tables.store import Store
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and looks at processes as Linux has them")
 
@@ -41,10 +41,9 @@ from torchvision.datasets import MNIST
 
 from invtutor.course import book, lessons
 from invtutor import cli
-from invtutor.worlds import digits, mnist
-from invtutor.runs import recipe as recipes
-from invtutor.runs import session as sessions
-from invtutor.tables import sweeps
+from invtutor.worlds import colored_mnist, digits, mnist
+from invtutor.runs import session
+from invtutor.tables import executors, plan, reading
 from invtutor.widgets import panel
 
 root = Path(sys.argv[1])
@@ -58,11 +57,11 @@ os.access = lambda path, *how, **options: path != "/tmp" and access(path, *how, 
 
 images = torch.randint(256, (60_000, 28, 28), dtype=torch.uint8)
 crude = digits.Digits("rendered", images, torch.arange(60_000) % 10, images[:10_000], torch.arange(10_000) % 10)
-for room in (sessions, sweeps, recipes):
-    room.load_digits = lambda *_, **__: crude
+colored_mnist.load_digits = lambda *_, **__: crude
 tiny = {"samples": 60, "width": 4, "batch_size": 20, "steps": 4, "anneal": 1}
-rows = tuple(sweeps.Row(name, name, tiny) for name in ("erm", "vrex"))
-sweeps.TABLES = {"two_spurious": sweeps.Table("Small", ("test p=0.9",), rows, {"smoke": 3, "quick": 3})}
+rows = tuple(plan.Row(name, name, tiny) for name in ("erm", "vrex"))
+plan.TABLES = {"two_spurious": plan.Table("Small", ("test p=0.9",), rows, {"smoke": 3, "quick": 3})}
+reading.TABLES = plan.TABLES
 
 mirror = root / "mirror"
 small = {path.name: path.read_bytes() for path in mirror.iterdir() if path.suffix != ".gz"}
@@ -222,7 +221,7 @@ class Machine:
             "out/01_more",
         ):
             decoys(root / name, outside, result=not name.startswith("out/"))
-        for name in ("lab", "method", "sweeps", "books", "work"):
+        for name in ("lab", "method", "tables", "books", "work"):
             decoys(root / name, outside, result=name != "method")
         (root / "shelf/00_start.failed.ipynb").unlink()  # would be taken for a lesson
         self.before = snapshot(root)
@@ -309,9 +308,8 @@ def copies(root: Path) -> None:
 
 
 def rows(root: Path) -> None:
-    if (root / "sweeps/all.jsonl").exists():
-        for line in files.whole_lines((root / "sweeps/all.jsonl").read_bytes(), Result.START).splitlines():
-            assert Result.from_json(line.decode()).metrics
+    store = Store(root / "tables")
+    assert len(store) == len(list(store.folder.glob("?" * 20 + ".json"))) <= 6
 
 
 def raw(root: Path) -> None:
@@ -333,7 +331,7 @@ COMMANDS: dict[str, tuple[list[str], int, Callable[[Path], None]]] = {  # words,
         ["run", "vrex", "-p", "profile=smoke", "-p", "samples=60", "-p", "width=4", "--out", "../method"], 12, runs
     ),
     "reproduce": (
-        ["reproduce", "--profile", "smoke", "--source", "rendered", "--quiet", "--out", "../sweeps/all.jsonl"], 14, rows
+        ["reproduce", "--profile", "smoke", "--source", "rendered", "--quiet", "--out", "../tables"], 14, rows
     ),
     "book": (["book", "--stored", "--out", "../books/site"], 14, sites),
     "book, executed": (["book", "--profile", "smoke", "--quiet", "--out", "../books/site"], 5, sites),
@@ -448,8 +446,7 @@ book --out ../books
 book ../lab/mine.failed.ipynb --out ../new
 lab SHELF
 lab ../work/empty
-reproduce --tables nothing --out ../new/all.jsonl
-reproduce --out ../work
+reproduce --tables nothing --out ../new/all
 reproduce --out ../work/result.json
 reproduce --out ../outside/notes.txt
 reproduce --out SHELF/00_start.ipynb

@@ -45,7 +45,7 @@ def test_recolored_changes_the_color_and_nothing_else(digits: Digits) -> None:
 
 
 def test_gray_has_one_corner_twice_and_patches_none(digits: Digits) -> None:
-    gray = world(digits).gray()
+    gray = world(digits, grayscale=True)
     low, high = validation_corners(lambda inputs: inputs.flatten(1).sum(1, keepdim=True) - 60.0, gray)
     assert low == high
     assert validation_corners(color, world(digits, patch=True)) == []

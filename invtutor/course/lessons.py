@@ -47,7 +47,7 @@ from invtutor.files import (
     sealed,
     write_atomically,
 )
-from invtutor.tables.sheets import Sheet
+from invtutor.tables.sheet import Sheet
 from invtutor.words import guess, shown, unknown
 from invtutor.worlds.mnist import DigitsError, announce
 

@@ -13,6 +13,7 @@ import torch
 from invtutor.worlds.colored_mnist import ColoredWorld
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import Predictor, accuracy_curve, correct
+from invtutor.worlds.world import World
 
 __all__ = ["CRITERIA", "Candidate", "chosen", "ranking", "recolored", "select", "validation_corners"]
 
@@ -33,10 +34,11 @@ def recolored(environment: Environment, shift: int) -> Environment:
     return replace(environment, inputs=inputs, attributes={**environment.attributes, **painted})
 
 
-def validation_corners(predict: Predictor, world: ColoredWorld) -> list[float]:
+def validation_corners(predict: Predictor, world: World) -> list[float]:
     """Accuracy on the validation digits with every color agreeing, and with every color flipped: as
-    `ColoredWorld.corners` on the test digits, so that a choice need not touch those. Empty with patches."""
-    if world.test_canvas.patch_draws is not None:
+    `ColoredWorld.corners` on the test digits, so that a choice need not touch those. Empty with patches, and
+    in other worlds."""
+    if not isinstance(world, ColoredWorld) or world.test_canvas.patch_draws is not None:
         return []
     accuracies = []
     for shift in (0, 1):

@@ -4,7 +4,6 @@ LeCun, Bottou, Bengio, Haffner, Gradient-based learning applied to document reco
 torch, whose import takes seconds, so that a command can say at once which digits its lessons will have.
 """
 
-import errno
 import functools
 import gzip
 import hashlib
@@ -21,7 +20,7 @@ from typing import Any
 from platformdirs import user_cache_path
 from tqdm import tqdm
 
-from invtutor.files import clear, write_atomically
+from invtutor.files import check_writable, clear, write_atomically
 
 __all__ = ["FILES", "DigitsError", "announce", "cache_folder", "data_folder", "ensure", "load", "look"]
 
@@ -218,22 +217,13 @@ def _download(raw: Path, names: list[str], mirrors: list[str], checksums: dict[s
     deadline = time.monotonic() + DOWNLOAD_SECONDS
     name = names[0]
     try:
-        _check_writable(raw)
+        check_writable(raw)
         for name in names:
             content = _fetch(f"{name}.gz", mirrors, checksums[f"{name}.gz"], deadline)
             raw.mkdir(parents=True, exist_ok=True)  # not before there is something to keep: the path may be a mistake
             write_atomically(raw / name, content)
     except OSError as error:
         _failed_downloads[raw] = f"{name}: {_line(error)}"
-
-
-def _check_writable(folder: Path) -> None:
-    """Raise OSError where a folder cannot be made or written, and make nothing."""
-    there = next(each for each in (folder, *folder.parents) if each.exists())
-    if not there.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
 
 
 def _fetch(name: str, mirrors: list[str], checksum: str, deadline: float) -> bytes:

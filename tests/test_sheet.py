@@ -1,6 +1,6 @@
 """Tables of words, aligned and as Markdown."""
 
-from invtutor.tables.sheets import Sheet
+from invtutor.tables.sheet import Sheet
 
 SHEET = Sheet(["method", "p=0.9"], [["one:"], ["ERM", "10.2 ± 0.1"], ["V-REx", "–"]])
 

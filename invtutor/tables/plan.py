@@ -1,0 +1,170 @@
+"""The papers' tables as plain data: rows, each a recipe, and the runs that fill them."""
+
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from invtutor.algorithms import ALGORITHMS
+from invtutor.fields import one_of, require
+from invtutor.runs.budgets import PROFILES
+from invtutor.runs.recipe import Recipe, label
+
+__all__ = ["END", "GRAY", "RATES", "TABLES", "Row", "Table", "placed", "plan"]
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A line of a table: a method (a name of `ALGORITHMS`) and what its recipe changes.
+
+    label: as in `published.json`. group: the world or variant, where a table has several. budgets: further changes by
+    profile.
+    """
+
+    label: str
+    method: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    group: str = ""
+    budgets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """`V-REx, 12,500 per environment`."""
+        return f"{self.label}, {self.group}" if self.group else self.label
+
+    def recipe(self, profile: str, **changes: Any) -> Recipe:
+        """The row's recipe under a profile's budget, judged at its end alone: to watch it would cost a third more."""
+        wanted = {"every": END, **self.changes, **self.budgets.get(profile, {}), **changes}
+        return Recipe.profile(profile, self.method, **wanted)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows × columns. columns: metrics (`history.GLOSSARY`), or `train` for the mean over training environments.
+
+    seeds: how many each profile takes unless told otherwise. All rows share them, so that methods compare in pairs.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    seeds: Mapping[str, int] = field(default_factory=lambda: {"smoke": 2, "quick": 5, "paper": 10})
+
+
+_TEST = ("test p=0.1", "test p=0.2", "test p=0.9")
+GRAY = label("oracle")
+END = 10**6  # steps between two looks at a run
+
+
+def _rows(methods: Iterable[str], group: str = "", **changes: Any) -> tuple[Row, ...]:
+    return tuple(Row(label(method), method, changes, group) for method in methods)
+
+
+# By profile and method. The paper's are those of Choe et al. 2020, who train ERM ten times as long as IRM; the quick
+# ones were chosen on validation digits.
+_CHOE = {"width": 256, "anneal": 100, "l2": 1e-3, "learning_rate": 1e-3, "penalty_weight": 1e4}
+_MULTI_CLASS: Mapping[tuple[str, int], Mapping[str, Mapping[str, Any]]] = {
+    ("erm", 5): {"paper": {"steps": 5001, "l2": 1e-3}},
+    ("erm", 10): {"paper": {"steps": 5001, "l2": 1e-3}},
+    ("irmv1", 5): {"paper": _CHOE | {"steps": 501}},
+    ("irmv1", 10): {"paper": _CHOE | {"steps": 1001}},
+}
+
+
+def _multi_class(classes: int) -> Iterator[Row]:
+    for method in ("erm", "irmv1", "meta_irm", "oracle"):
+        budgets = _MULTI_CLASS.get((method, classes), {})
+        yield Row(label(method), method, {"classes": classes}, f"{classes} classes", budgets)
+
+
+# The selection lab. Three environments, so that one can be left out and two remain to learn from.
+RATES = (0.1, 0.2, 0.3)
+DRAWS = 6
+_SWEPT: Mapping[str, Mapping[str, tuple[float, float]]] = {  # powers of ten
+    "erm": {},
+    "irmv1": {"penalty_weight": (0.0, 5.0)},
+    "vrex": {"penalty_weight": (0.0, 5.0)},
+    "group_dro": {"step_size": (-3.0, 0.0)},
+}
+
+
+def _draws(method: str) -> Iterator[dict[str, Any]]:
+    """Hyper-parameters drawn at random, on logarithmic scales; the first draw is the method's own setting."""
+    generator = random.Random(method)
+    yield {}
+    for _ in range(DRAWS - 1):
+        ranges = {"learning_rate": (-3.3, -2.5), "l2": (-4.0, -2.5), **_SWEPT[method]}
+        yield {name: float(f"{10 ** generator.uniform(*powers):.3g}") for name, powers in ranges.items()}
+
+
+def _selection() -> Iterator[Row]:
+    share = {"samples": 50_000 // len(RATES)}
+    budgets = {"quick": {"batch_size": 500}}  # many runs: a third of the usual batch each
+    for method in _SWEPT:
+        for i, drawn in enumerate(_draws(method)):
+            yield Row(label(method), method, {"flip_rates": RATES, **share, **drawn}, f"setting {i}", budgets)
+            for rate in RATES:
+                rest = tuple(other for other in RATES if other != rate)
+                changes = {"flip_rates": rest, **share, **drawn}
+                yield Row(label(method), method, changes, f"setting {i} without {rate:g}", budgets)
+
+
+_THREE = ("erm", "irmv1", "vrex", "meta_irm")
+TABLES: Mapping[str, Table] = {
+    "colored_mnist": Table(
+        "Colored MNIST",
+        ("train", *_TEST, "gray"),
+        _rows(ALGORITHMS),
+        {"smoke": 2, "quick": 10, "paper": 10},
+    ),
+    "insufficient": Table(
+        "Insufficient data",
+        _TEST,
+        (
+            *_rows(_THREE, "25,000 per environment"),
+            *_rows(_THREE, "12,500 per environment", samples=12_500),
+            *_rows(_THREE, "6,250 per environment", samples=6_250),
+        ),
+    ),
+    "two_spurious": Table("Two spurious features", _TEST, _rows(_THREE, patch=True)),
+    "multi_class": Table("Several classes", ("train", "test p=0.9"), (*_multi_class(5), *_multi_class(10))),
+    "ablations": Table(
+        "meta-IRM's ablations",
+        ("test p=0.1", "test p=0.9"),
+        (
+            Row("full", "meta_irm"),
+            Row("no deviation", "meta_irm", {"penalty_weight": 0.0}),
+            Row("first order", "meta_irm", {"first_order": True}),
+            Row("same environment", "meta_irm", {"same_environment": True}),
+        ),
+    ),
+    "selection": Table("Model selection", ("test p=0.9",), tuple(_selection()), {"smoke": 1, "quick": 5, "paper": 3}),
+}
+
+
+def plan(
+    profile: str, tables: Sequence[str] = (), seeds: int | None = None, *, source: str = "mnist", device: str = "cpu"
+) -> dict[Recipe, str]:
+    """The recipes that fill the tables, each once, with what to call it while it runs.
+
+    Seed by seed, so that a sweep that is stopped early has every row with fewer seeds. seeds: for every table; None is
+    each table's own number. Raises ValueError for a profile or a table that there is not.
+    """
+    one_of("profile", PROFILES, profile)
+    for name in tables:
+        one_of("tables", TABLES, name)
+    if seeds is not None:
+        require("seeds", type(seeds) is int and 1 <= seeds <= 1000, "a whole number in [1, 1,000]", seeds)
+    planned: dict[str, tuple[Recipe, str]] = {}
+    for name in tables or TABLES:
+        table = TABLES[name]
+        for seed in range(seeds or table.seeds[profile]):
+            for row in table.rows:
+                recipe = placed(row.recipe(profile), seed, source, device)
+                planned.setdefault(recipe.digest, (recipe, f"{name}: {row.name}, seed {seed}"))
+    return dict(planned.values())
+
+
+def placed(recipe: Recipe, seed: int, source: str, device: str) -> Recipe:
+    """The recipe for a seed and a device and, where its world is made of digits, with those of a source."""
+    return recipe.but(seed=seed, device=device, **({"source": source} if "source" in recipe.world_options else {}))
