@@ -7,7 +7,7 @@ from math import isinf, log, sqrt
 import pytest
 import torch
 
-from invtutor.worlds.colored_mnist import HELD_OUT, PATCH, POOL, World, clean_labels, colored_mnist
+from invtutor.worlds.colored_mnist import HELD_OUT, PATCH, POOL, ColoredWorld, clean_labels, colored_mnist
 from invtutor.worlds.digits import Digits
 from invtutor.worlds.environment import Environment
 
@@ -47,11 +47,14 @@ def flipped(environment: Environment, classes: int) -> torch.Tensor:
     return (environment["color"] - environment.labels) % classes
 
 
+def tensors(environment: Environment) -> dict[str, torch.Tensor]:
+    own = {name: getattr(environment, name) for name in ("inputs", "labels", "index")}
+    return own | dict(environment.attributes)
+
+
 def same(one: Environment, other: Environment) -> bool:
-    if one.attributes.keys() != other.attributes.keys():
-        return False
-    pairs = [(getattr(one, name), getattr(other, name)) for name in ("inputs", "labels", "index")]
-    return all(torch.equal(a, b) for a, b in [*pairs, *((one[name], other[name]) for name in one.attributes)])
+    first, second = tensors(one), tensors(other)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 def rate_of(environment: Environment) -> float:
@@ -60,28 +63,28 @@ def rate_of(environment: Environment) -> float:
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def world(request: pytest.FixtureRequest, digits: Digits) -> World:
+def world(request: pytest.FixtureRequest, digits: Digits) -> ColoredWorld:
     return colored_mnist(digits, **KINDS[request.param], generator=generator(1))
 
 
 @pytest.fixture(scope="module")
-def plain(digits: Digits) -> World:
+def plain(digits: Digits) -> ColoredWorld:
     return colored_mnist(digits, samples=5_000, generator=generator(2))
 
 
 @pytest.fixture(scope="module")
-def patched(digits: Digits) -> World:
+def patched(digits: Digits) -> ColoredWorld:
     return colored_mnist(digits, samples=5_000, patch=True, generator=generator(3))
 
 
-def every_environment(world: World) -> list[tuple[Environment, float]]:
+def every_environment(world: ColoredWorld) -> list[tuple[Environment, float]]:
     """All environments with their label noise."""
     mean = sum(world.label_noise) / len(world.label_noise)
     pairs = [*zip(world.train, world.label_noise, strict=True), *zip(world.validation, world.label_noise, strict=True)]
     return [*pairs, (world.test(0.5), mean), (world.test(0.9), mean)]
 
 
-def test_label_noise_and_flip_rates_are_those_asked_for(world: World) -> None:
+def test_label_noise_and_flip_rates_are_those_asked_for(world: ColoredWorld) -> None:
     for environment, noise in every_environment(world):
         count, rate, classes = len(environment), rate_of(environment), world.classes
         wrong, turned = noisy(environment, classes), flipped(environment, classes)
@@ -90,7 +93,7 @@ def test_label_noise_and_flip_rates_are_those_asked_for(world: World) -> None:
         assert share(turned == 1) == pytest.approx(rate, abs=sigmas(rate, count))
 
 
-def test_color_follows_the_noisy_label(world: World) -> None:
+def test_color_follows_the_noisy_label(world: ColoredWorld) -> None:
     for environment, _ in every_environment(world):
         wrong, turned = noisy(environment, world.classes), flipped(environment, world.classes)
         for value in wrong.unique():
@@ -99,7 +102,7 @@ def test_color_follows_the_noisy_label(world: World) -> None:
             assert share(chosen == 1) == pytest.approx(rate, abs=sigmas(rate, len(chosen)))
 
 
-def test_only_the_channel_of_the_color_has_ink(world: World) -> None:
+def test_only_the_channel_of_the_color_has_ink(world: ColoredWorld) -> None:
     for environment in (*world.train, *world.validation, world.test(0.9)):
         ink = environment.inputs.sum((2, 3))
         assert environment.inputs.shape == (len(environment), world.classes, 14, 14)
@@ -108,7 +111,7 @@ def test_only_the_channel_of_the_color_has_ink(world: World) -> None:
         assert torch.equal(ink > 0, torch.nn.functional.one_hot(environment["color"], world.classes).bool())
 
 
-def test_a_world_knows_its_sizes(world: World) -> None:
+def test_a_world_knows_its_sizes(world: ColoredWorld) -> None:
     assert world.shape == (world.classes, 14, 14)
     assert world.outputs == (1 if world.classes == 2 else world.classes)
     assert [rate_of(e) for e in world.train] == [rate_of(e) for e in world.validation] == list(world.flip_rates)
@@ -167,7 +170,7 @@ def test_no_generator_means_seed_zero(digits: Digits) -> None:
     assert same(one.train[0], other.train[0])
 
 
-def test_the_test_file_is_the_same_at_every_rate(plain: World, digits: Digits) -> None:
+def test_the_test_file_is_the_same_at_every_rate(plain: ColoredWorld, digits: Digits) -> None:
     rates = (0.0, 0.1, 0.5, 0.9, 1.0)
     painted = [plain.test(rate) for rate in rates]
     assert all(
@@ -204,7 +207,7 @@ def test_patches_are_flipped_at_the_same_rate_but_independently(digits: Digits) 
             assert share(chosen) == pytest.approx(rate, abs=sigmas(rate, len(chosen)))
 
 
-def test_patches_are_white_squares_in_an_upper_corner(patched: World) -> None:
+def test_patches_are_white_squares_in_an_upper_corner(patched: ColoredWorld) -> None:
     environment = patched.train[0]
     rows = torch.arange(len(environment))
     picture = environment.inputs[rows, environment["color"]]
@@ -214,11 +217,11 @@ def test_patches_are_white_squares_in_an_upper_corner(patched: World) -> None:
     assert torch.equal(right, (~chosen).expand_as(right).float())
 
 
-def test_a_world_without_patch_has_none(plain: World) -> None:
+def test_a_world_without_patch_has_none(plain: ColoredWorld) -> None:
     assert "patch" not in plain.train[0].attributes and "patch" not in plain.test(0.5).attributes
 
 
-def test_gray_tells_nothing_of_color_and_patch(plain: World, patched: World) -> None:
+def test_gray_tells_nothing_of_color_and_patch(plain: ColoredWorld, patched: ColoredWorld) -> None:
     for world in (plain, patched):
         grays = [environment.gray() for environment in world.tests]
         for gray in grays:
@@ -227,38 +230,41 @@ def test_gray_tells_nothing_of_color_and_patch(plain: World, patched: World) -> 
         assert torch.equal(grays[0].inputs[:, 0], world.test_canvas.images), "and all of the digit"
 
 
-def test_taking_the_gray_view_changes_nothing(patched: World) -> None:
+def test_taking_the_gray_view_changes_nothing(patched: ColoredWorld) -> None:
     environment = patched.train[0]
     before = environment.inputs.clone()
     environment.gray()
     assert torch.equal(environment.inputs, before)
 
 
-def test_a_gray_world_is_gray_everywhere(patched: World) -> None:
-    world = patched.gray()
+def test_a_gray_world_is_gray_everywhere(patched: ColoredWorld, digits: Digits) -> None:
+    world = colored_mnist(digits, samples=5_000, patch=True, grayscale=True, generator=generator(3))
     views = [*world.train, *world.validation, world.test(0.1), world.test(0.9), *world.tests]
     assert all(torch.equal(e.inputs[:, 0], e.inputs[:, 1]) for e in views)
     assert torch.equal(world.test(0.1).inputs, world.test(0.9).inputs)
     assert world.flip_rates == patched.flip_rates
+    for gray, colored in zip((*world.train, *world.validation), (*patched.train, *patched.validation), strict=True):
+        assert same(gray, colored.gray())
 
 
-def test_head_is_the_first_digits(patched: World) -> None:
+def test_head_is_the_first_digits(patched: ColoredWorld) -> None:
     few, all_of_them = patched.test_canvas.head(9).paint(0.4), patched.test(0.4)
     assert len(few) == 9 and same(few, all_of_them.subset(torch.arange(9)))
 
 
-def test_subset_takes_an_index_or_a_mask(patched: World) -> None:
+def test_subset_takes_an_index_or_a_mask(patched: ColoredWorld) -> None:
     environment = patched.train[0]
     index = torch.tensor([3, 1, 4])
     some = environment.subset(index)
     assert len(some) == 3 and some.name == environment.name
-    for name in ("inputs", "labels", "colors", "digits", "patches"):
-        assert torch.equal(getattr(some, name), getattr(environment, name)[index])
+    assert {"color", "digit", "patch"} <= environment.attributes.keys()
+    part, of = tensors(some), tensors(environment)
+    assert part.keys() == of.keys() and all(torch.equal(part[name], of[name][index]) for name in of)
     reds = environment.subset(environment["color"] == 0)
     assert len(reds) == (environment["color"] == 0).sum() and (reds["color"] == 0).all()
 
 
-def test_sample_draws_whole_rows_with_replacement(patched: World) -> None:
+def test_sample_draws_whole_rows_with_replacement(patched: ColoredWorld) -> None:
     environment = patched.train[0].subset(torch.arange(20))
     sampled, again = (environment.sample(1_000, generator(7)) for _ in range(2))
     assert len(sampled) == 1_000 and same(sampled, again)
@@ -267,12 +273,11 @@ def test_sample_draws_whole_rows_with_replacement(patched: World) -> None:
     assert same(sampled, environment.subset(index))
 
 
-def test_to_moves_every_tensor(patched: World) -> None:
+def test_to_moves_every_tensor(patched: ColoredWorld) -> None:
     moved = patched.to("meta")
     environments = (*moved.train, *moved.validation)
-    names = ("inputs", "labels", "colors", "digits", "patches")
-    assert {getattr(e, name).device.type for e in environments for name in names} == {"meta"}
-    canvas = ("images", "digits", "labels", "color_draws", "patch_draws")
+    assert {tensor.device.type for e in environments for tensor in tensors(e).values()} == {"meta"}
+    canvas = ("images", "digits", "labels", "color_draws", "patch_draws", "index")
     assert {getattr(moved.test_canvas, name).device.type for name in canvas} == {"meta"}
     assert patched.train[0].inputs.device.type == "cpu"
 
@@ -285,13 +290,13 @@ def entropy(chance: float) -> float:
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.2, 0.9, 1.0])
-def test_shape_alone_gives_75_percent_everywhere(plain: World, rate: float) -> None:
+def test_shape_alone_gives_75_percent_everywhere(plain: ColoredWorld, rate: float) -> None:
     ceiling = plain.bayes("invariant")
     assert ceiling.accuracy(rate) == pytest.approx(0.75)
     assert ceiling.risk(rate) == pytest.approx(entropy(0.25)) == pytest.approx(0.56234, abs=5e-6)
 
 
-def test_color_alone_gives_90_80_10(plain: World) -> None:
+def test_color_alone_gives_90_80_10(plain: ColoredWorld) -> None:
     ceiling = plain.bayes("color")
     assert [ceiling.accuracy(rate) for rate in (0.1, 0.2, 0.9)] == pytest.approx([0.9, 0.8, 0.1])
     assert (
@@ -306,7 +311,7 @@ def test_color_alone_learned_where_it_is_judged(digits: Digits, rate: float, cha
     assert world.bayes("color").risk(rate) == pytest.approx(chance, abs=5e-5)
 
 
-def test_pooled_clues_follow_the_color(plain: World) -> None:
+def test_pooled_clues_follow_the_color(plain: ColoredWorld) -> None:
     ceiling = plain.bayes("pooled")
     assert [ceiling.accuracy(rate) for rate in (0.1, 0.2, 0.9)] == pytest.approx([0.9, 0.8, 0.1])
     assert [ceiling.risk(rate) for rate in (0.1, 0.2, 0.9)] == pytest.approx([0.286, 0.423, 1.381], abs=5e-4)
@@ -321,7 +326,7 @@ def test_pooled_clues_with_many_classes(digits: Digits, classes: int) -> None:
     assert [world.bayes("color").accuracy(p) for p in (0.1, 0.2, 0.9)] == pytest.approx([0.9, 0.8, 0.1])
 
 
-def test_pooled_clues_with_a_patch(patched: World) -> None:
+def test_pooled_clues_with_a_patch(patched: ColoredWorld) -> None:
     assert [patched.bayes("pooled").accuracy(p) for p in (0.1, 0.2, 0.9)] == pytest.approx([0.945, 0.88, 0.145])
     assert [patched.bayes("color").accuracy(p) for p in (0.1, 0.2, 0.9)] == pytest.approx([0.9, 0.8, 0.1])
 
@@ -339,7 +344,7 @@ def seen_by(clue: str, environment: Environment, classes: int) -> torch.Tensor:
     return {"invariant": clean, "color": colors, "pooled": (clean * classes + colors) * 2 + patches}[clue]
 
 
-def check_ceilings_by_counting(world: World) -> None:
+def check_ceilings_by_counting(world: ColoredWorld) -> None:
     """A table of what the training samples say about each clue, used on the test samples."""
     tests = [world.test(rate) for rate in (0.1, 0.5, 0.9)]
     if len(set(world.label_noise)) == 1:  # else the validation labels are not as noisy as the test's
@@ -366,7 +371,7 @@ def check_ceilings_by_counting(world: World) -> None:
             assert losses.mean().item() == pytest.approx(ceiling.risk(rate), abs=error), (clue, rate)
 
 
-def test_ceilings_agree_with_counts(world: World) -> None:
+def test_ceilings_agree_with_counts(world: ColoredWorld) -> None:
     check_ceilings_by_counting(world)
 
 
@@ -410,12 +415,12 @@ def test_one_clear_error_for_what_cannot_be(digits: Digits, changes: dict, messa
 
 
 @pytest.mark.parametrize("rate", [-0.01, 1.01, float("nan")])
-def test_no_painting_outside_zero_to_one(plain: World, rate: float) -> None:
+def test_no_painting_outside_zero_to_one(plain: ColoredWorld, rate: float) -> None:
     with pytest.raises(ValueError, match=r"^Parameter `flip_rate` should be in \[0, 1\]\. Found "):
         plain.test(rate)
 
 
-def test_unknown_clue(plain: World) -> None:
+def test_unknown_clue(plain: ColoredWorld) -> None:
     with pytest.raises(ValueError, match=r"^Parameter `clue` should be one of .+\. Found 'shape'\.$"):
         plain.bayes("shape")  # type: ignore[arg-type]
 

@@ -40,7 +40,7 @@ def kind(request: pytest.FixtureRequest) -> type[Network]:
 def test_a_head_reads_the_features_of_inputs_of_any_shape(
     kind: type[Network], shape: tuple[int, ...], outputs: int
 ) -> None:
-    model, inputs = kind(shape, 8, outputs, seeded(0)), pixels(4, shape)
+    model, inputs = kind(shape, 8, outputs, seeded(0)).eval(), pixels(4, shape)
     features = model.features(inputs)
     assert isinstance(model.head, nn.Linear) and features.shape == (4, model.head.in_features)
     assert torch.equal(model(inputs), model.head(features)) and model(inputs).shape == (4, outputs)
@@ -49,7 +49,7 @@ def test_a_head_reads_the_features_of_inputs_of_any_shape(
 
 def test_bytes_are_read_as_numbers_up_to_one(kind: type[Network]) -> None:
     for dtype in (torch.float32, torch.float64):
-        model, inputs = kind((3, 9, 8), 8, 2, seeded(0)).to(dtype), pixels(5, (3, 9, 8))
+        model, inputs = kind((3, 9, 8), 8, 2, seeded(0)).to(dtype).eval(), pixels(5, (3, 9, 8))
         assert torch.equal(model(inputs), model(inputs.to(dtype) / 255))
 
 
@@ -62,12 +62,19 @@ def test_the_generator_is_the_only_source_of_randomness(kind: type[Network]) -> 
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_each_example_is_treated_by_itself_and_every_weight_learns(kind: type[Network]) -> None:
+def test_each_example_is_treated_by_itself_unless_a_layer_normalizes_batches_and_every_weight_learns(
+    kind: type[Network],
+) -> None:
     model, inputs = kind((3, 10, 9), 8, 1, seeded(0)).double(), pixels(6, (3, 10, 9))
+    mixing = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
+    model.eval()  # in which dropout is silent, and the mean of a batch counts for nothing
     together, alone = model(inputs), torch.cat([model(row[None]) for row in inputs])
     assert torch.allclose(together, alone, rtol=1e-9)
     together.sum().backward()
     assert all(p.requires_grad and p.grad is not None and p.grad.abs().max() > 0 for p in model.parameters())
+    for layer in mixing:
+        layer.train()
+    assert torch.allclose(model(inputs)[:3], model(inputs[:3]), rtol=1e-9) == (not mixing)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)

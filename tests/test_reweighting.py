@@ -9,7 +9,7 @@ from invtutor.runs import reweighting
 from invtutor.runs.recipe import Recipe
 from invtutor.runs.run import run
 from invtutor.worlds.digits import Digits
-from invtutor.worlds.environment import pool, split
+from invtutor.worlds.environment import Environment, conflicting, pool, split
 
 
 def small(method: str, **changes: object) -> Recipe:
@@ -21,33 +21,40 @@ def test_groups_share_out_the_samples_by_label_and_conflict() -> None:
     found = groups.groups(samples)
     assert len(found) == 4 and sum(map(len, found)) == 80
     assert sorted(len(group) for group in found) == [8, 8, 32, 32]
-    assert all(len(g.labels.unique()) == len(groups.conflicting(g).unique()) == 1 for g in found)
+    assert all(len(g.labels.unique()) == len(conflicting(g).unique()) == 1 for g in found)
 
 
 def test_group_shares_make_the_color_say_nothing() -> None:
     samples = two_bit(0.1)
     shares = groups.group_shares(samples)
-    conflicting = groups.conflicting(samples)
-    assert shares[conflicting].sum().item() == pytest.approx(shares[~conflicting].sum().item()) == pytest.approx(2.0)
+    against = conflicting(samples)
+    assert shares[against].sum().item() == pytest.approx(shares[~against].sum().item()) == pytest.approx(2.0)
 
 
 def test_errors_count_by_the_factor() -> None:
     samples = two_bit(0.1)
     shares = jtt.error_shares(samples, lambda inputs: inputs[:, 1:], 7.0)
-    assert torch.equal(shares == 7.0, groups.conflicting(samples)) and set(shares.tolist()) == {1.0, 7.0}
+    assert torch.equal(shares == 7.0, conflicting(samples)) and set(shares.tolist()) == {1.0, 7.0}
 
 
 def test_what_has_no_share_is_never_drawn() -> None:
     samples = two_bit(0.1)
-    shares = groups.conflicting(samples).float()
+    shares = conflicting(samples).float()
     drawn = groups.redraw(samples, shares, torch.Generator().manual_seed(0))
-    assert len(drawn) == 80 and groups.conflicting(drawn).all()
+    assert len(drawn) == 80 and conflicting(drawn).all()
 
 
-def test_samples_without_colors_are_refused() -> None:
+def test_samples_without_conflict_are_refused() -> None:
     samples = two_bit(0.1)
-    with pytest.raises(ValueError, match="Parameter `samples` should have colors"):
-        groups.conflicting(type(samples)("plain", samples.inputs, samples.labels))
+    with pytest.raises(ValueError, match=r"should be an attribute of 'bare': color\. Found 'conflict'"):
+        conflicting(Environment("bare", samples.inputs, samples.labels, {"color": samples["color"]}))
+
+
+def test_groups_of_the_worlds_own_go_before_those_of_label_and_conflict() -> None:
+    samples = two_bit(0.1)
+    place = torch.arange(80) % 5
+    found = groups.groups(Environment("own", samples.inputs, samples.labels, {**samples.attributes, "group": place}))
+    assert [len(group) for group in found] == [16] * 5
 
 
 def test_upweighting_draws_groups_of_one_size() -> None:
@@ -116,7 +123,7 @@ def test_only_maple_is_traced(digits: Digits) -> None:
 def test_pool_and_split_lose_nothing() -> None:
     environments = [two_bit(0.1), two_bit(0.2)]
     whole = pool(environments)
-    assert len(whole) == 160 and whole.flip_rate == pytest.approx(0.15)
+    assert len(whole) == 160 and conflicting(whole).sum() == sum(conflicting(e).sum() for e in environments)
     rest, held_out = split(whole, 0.25, torch.Generator().manual_seed(0))
     assert len(held_out) == 40 and len(rest) == 120
     assert rest.labels.sum() + held_out.labels.sum() == whole.labels.sum()

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from invtutor.tables.selection import CRITERIA, Candidate, chosen, ranking, recolored, select, validation_corners
-from invtutor.worlds.colored_mnist import World, colored_mnist
+from invtutor.worlds.colored_mnist import ColoredWorld, colored_mnist
 from invtutor.worlds.digits import Digits
 
 
-def world(digits: Digits, **changes: object) -> World:
+def world(digits: Digits, **changes: object) -> ColoredWorld:
     return colored_mnist(digits, samples=50, **changes)  # type: ignore[arg-type]
 
 

@@ -87,7 +87,7 @@ def test_a_batch_is_drawn_from_each_environment_at_each_step() -> None:
         generator = torch.Generator().manual_seed(seed)
         list(islice(training(algorithm, optimizer, environments, batch_size=11, generator=generator), 2))
         assert [[len(e) for e in batch] for batch in algorithm.batches] == [[11] * 3] * 2
-        assert [e.flip_rate for e in algorithm.batches[0]] == [e.flip_rate for e in environments]
+        assert [e.name for e in algorithm.batches[0]] == [e.name for e in environments]
         seen.append([e.inputs for batch in algorithm.batches for e in batch])
     assert all(torch.equal(a, b) for a, b in zip(seen[0], seen[1], strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(seen[0], seen[2], strict=True))

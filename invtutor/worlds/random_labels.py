@@ -6,7 +6,7 @@ than coins do. What many share passes, what only one needs does not (Parascandol
 on CIFAR-10; here on MNIST, small enough for a CPU).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import torch
@@ -70,5 +70,8 @@ class RandomLabels(Setting):
         labels = drawn if self.random else data.labels[chosen]
         known = Environment("train", _pixels(data.images[chosen]), labels, {"digit": data.labels[chosen]}, chosen)
         unseen = Environment("test", _pixels(data.test_images), data.test_labels, {"digit": data.test_labels})
-        shares = [known.subset(index) for index in torch.arange(self.samples).tensor_split(self.shares)]
+        shares = [
+            replace(known.subset(index), name=f"share {number + 1}")
+            for number, index in enumerate(torch.arange(self.samples).tensor_split(self.shares))
+        ]
         return Drawn(tuple(shares), tests=(unseen,), outputs=CLASSES)

@@ -59,6 +59,11 @@ class World:
     validation: tuple[Environment, ...]
     outputs: int
 
+    def __post_init__(self) -> None:
+        names = [environment.name for environment in (*self.train, *self.validation)]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"Parameter `name` of environments should be each one's own. Found {twice[0]!r} twice.")
+
     @property
     def tests(self) -> tuple[Environment, ...]:
         """The environments that nothing is trained or chosen on."""
