@@ -1,273 +1,54 @@
-"""The tables as data, what fills them, stopped or not, and what they say."""
+"""Tables as pictures: every number stands where it should."""
 
-import json
-import shutil
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
+import matplotlib._pylab_helpers as windows
 import pytest
+from matplotlib.axes import Axes
 
-from invtutor.algorithms import ALGORITHMS
-from invtutor.runs.budgets import PROFILES
-from invtutor.runs.recipe import Recipe
-from invtutor.runs.run import Run, run
-from invtutor.tables import executors, reading
-from invtutor.tables import plan as planning
-from invtutor.tables.executors import reproduce
-from invtutor.tables.plan import TABLES, Row, Table, plan
-from invtutor.tables.reading import beside, candidates, collect, color_balanced, layout, values
-from invtutor.tables.selection import CRITERIA
-from invtutor.tables.store import MEASURED, Result, Store
-from invtutor.worlds import colored_mnist
-from invtutor.worlds.digits import Digits
+from invtutor import figures
 
-TINY = {"samples": 60, "width": 4, "batch_size": 20, "steps": 4, "anneal": 1}
+MEASURED = {"ERM": [0.10, 0.12], "IRMv1": [0.66, 0.70, 0.68], "MAPLE": []}
 
 
-@pytest.fixture
-def small(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
-    """Two tables of tiny runs on the tests' digits; the recipes that were really run."""
-    tables = {
-        "colored_mnist": Table(
-            "Small", ("train", "test p=0.9"), (Row("ERM", "erm", TINY), Row("IRMv1", "irmv1", TINY)), {"smoke": 2}
-        ),
-        "insufficient": Table(
-            "Groups",
-            ("test p=0.9",),
-            (Row("ERM", "erm", TINY, "same"), Row("V-REx", "vrex", TINY | {"samples": 40}, "fewer")),
-            {"smoke": 1},
-        ),
-    }
-    started: list[Recipe] = []
-
-    def counted(recipe: Recipe, **options: Any) -> Run:
-        started.append(recipe)
-        return run(recipe, **options)
-
-    for room in (planning, reading):
-        monkeypatch.setattr(room, "TABLES", tables)
-    monkeypatch.setattr(colored_mnist, "load_digits", lambda source, quiet: digits)
-    monkeypatch.setattr(executors, "run", counted)
-    return started
+def bars(ax: Axes) -> dict[str, list[tuple[float, float]]]:
+    """Where error bars have their marks, by label."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for container in ax.containers:
+        (x,), (y,) = container.lines[0].get_data()  # type: ignore[attr-defined]
+        found.setdefault(container.get_label(), []).append((round(x, 3), round(y, 3)))
+    return found
 
 
-# ------------------------------------------------------------------------------------------------- the tables
+def test_beside() -> None:
+    ax = figures.beside(MEASURED, {"IRMv1": (0.669, 0.025), "MAPLE": (0.7, None)}, ceiling=0.75)
+    assert bars(ax) == {"measured": [(11.0, 0), (68.0, 1)], "published": [(66.9, 1.28), (70.0, 2.28)]}
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["ERM", "IRMv1", "MAPLE"]
+    legend = ax.get_legend()
+    names = ["best invariant 75 %", "measured", "published"]
+    assert legend is not None and [text.get_text() for text in legend.get_texts()] == names
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first row is on top
+    assert ax.get_xlim() == (0, 100)
+    assert not windows.Gcf.figs
 
 
-@pytest.mark.parametrize("profile", PROFILES)
-def test_every_row_is_a_recipe_in_every_profile(profile: str) -> None:
-    planned = plan(profile, seeds=2)
-    assert len(planned) == len(set(planned.values()))
-    assert {recipe.seed for recipe in planned} == {0, 1}
-    for table in TABLES.values():
-        assert len({row.name for row in table.rows}) == len(table.rows)
-        assert table.seeds.keys() == set(PROFILES)
+def test_beside_without_published_numbers_or_names() -> None:
+    left, right = figures.new_figure().subplots(1, 2)
+    figures.beside(MEASURED, ax=left)
+    assert figures.beside(MEASURED, names=False, ax=right) is right
+    assert right.get_legend() is None
+    assert {label.get_text() for label in right.get_yticklabels()} == {""}
 
 
-def test_colored_mnist_has_every_method_and_the_oracle() -> None:
-    assert {row.method for row in TABLES["colored_mnist"].rows} == {*ALGORITHMS, "oracle"}
-    assert {row.label for row in TABLES["ablations"].rows} >= {"full", "no deviation", "first order"}
+def test_differences() -> None:
+    ax = figures.differences({"V-REx less IRMv1": [0.01, -0.03, 0.02], "one seed": [0.05]})
+    (first, second) = (spot for spots in bars(ax).values() for spot in spots)
+    assert first == (0.0, 0) and second == (5.0, 1)
+    spans = [container.lines[2] for container in ax.containers]  # type: ignore[attr-defined]
+    (low, _), (high, _) = spans[0][0].get_segments()[0]
+    assert (low, high) == pytest.approx((-6.572, 6.572), abs=0.01), "4.303 · 2.646 / √3"
+    assert spans[1] == ()
 
 
-def test_methods_share_the_world_of_a_seed() -> None:
-    recipes = [row.recipe("quick", seed=3) for row in TABLES["two_spurious"].rows]
-    worlds = {(r.seed, r.flip_rates, r.label_noise, r.classes, r.patch, r.samples, r.source) for r in recipes}
-    assert len(recipes) > 3 and len(worlds) == 1 and recipes[0].patch
-
-
-def test_what_tables_share_is_planned_once() -> None:
-    both = plan("quick", ["colored_mnist", "ablations"], 1)
-    alone = [plan("quick", [name], 1) for name in ("colored_mnist", "ablations")]
-    assert len(both) == sum(map(len, alone)) - 1  # meta-IRM as it is
-
-
-def test_what_is_published_stands_in_a_row_of_its_table() -> None:
-    content = json.loads(Path(planning.__file__).with_name("published.json").read_text(encoding="utf-8"))
-    for entry in content["tables"]:
-        rows = {row.label for row in TABLES[entry["table"]].rows}
-        if entry["table"] == "selection":
-            assert entry["group"] in CRITERIA
-            assert rows <= entry["rows"].keys()  # theirs has more methods
-        else:
-            assert entry["rows"].keys() - {"MAPLE"} <= rows
-            assert entry["group"] in {row.group for row in TABLES[entry["table"]].rows}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"profile": "fast"}, "`profile` should be one of smoke"),
-        ({"profile": "quick", "tables": ["colored"]}, "`tables` should be one of colored_mnist, .* Found 'colored'"),
-        ({"profile": "quick", "seeds": 0}, "`seeds` should be a whole number in .* Found 0."),
-    ],
-)
-def test_a_wrong_plan_is_refused(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        plan(**arguments)
-
-
-# ------------------------------------------------------------------------------------------------- running
-
-
-def test_a_sweep_fills_its_folder_and_a_second_one_runs_nothing(small: list[Recipe], tmp_path: Path) -> None:
-    out = tmp_path / "new" / "results"
-    first = reproduce(out, "smoke", quiet=True)
-    assert len(first) == len(small) == len(list(out.iterdir())) == 5  # ERM of the second table is that of the first
-    again = reproduce(out, "smoke", quiet=True)
-    assert len(small) == 5 and [r.to_json() for r in again] == [r.to_json() for r in first]
-    Store(out).pack()
-    shutil.rmtree(out)
-    assert len(reproduce(out, "smoke", quiet=True)) == 5 and len(small) == 5 and not out.exists()
-    assert len(reproduce(out, "smoke", ["colored_mnist"], 3, quiet=True)) == 6 and len(small) == 7
-    assert len(list(out.iterdir())) == 2
-
-
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, MemoryError])
-def test_stopped_midway_it_goes_on_and_ends_the_same(
-    stop: type[BaseException], small: list[Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, halted = tmp_path / "whole", tmp_path / "halted"
-    wanted = [timeless(result) for result in reproduce(whole, "smoke", quiet=True)]
-    small.clear()
-    go_on: Callable[..., Run] = executors.run
-
-    def fails_third(recipe: Recipe, **options: Any) -> Run:
-        if len(small) == 2:
-            raise stop
-        return go_on(recipe, **options)
-
-    monkeypatch.setattr(executors, "run", fails_third)
-    with pytest.raises(stop):
-        reproduce(halted, "smoke", quiet=True)
-    kept = {path.name for path in halted.iterdir()}
-    assert len(kept) == 2 and kept < {path.name for path in whole.iterdir()}
-    monkeypatch.setattr(executors, "run", go_on)
-    assert [timeless(result) for result in reproduce(halted, "smoke", quiet=True)] == wanted
-    assert len(small) == 5 and len({recipe.to_json() for recipe in small}) == 5
-
-
-def timeless(result: Result) -> dict[str, Any]:
-    """What is kept, but for what no two runs share."""
-    kept: dict[str, Any] = json.loads(result.to_json())
-    del kept["cpu"], kept["metrics"]["seconds"], kept["made"]["date"]
-    return kept
-
-
-def test_two_programs_share_a_folder(small: list[Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the first trains its third recipe, another runs the whole sweep: its results stay; none is run again."""
-    go_on: Callable[..., Run] = executors.run
-    others: list[Result] = []
-
-    def meanwhile(recipe: Recipe, **options: Any) -> Run:
-        if len(small) == 2:
-            monkeypatch.setattr(executors, "run", go_on)
-            others.extend(reproduce(tmp_path, "smoke", quiet=True))
-        return go_on(recipe, **options)
-
-    monkeypatch.setattr(executors, "run", meanwhile)
-    results = reproduce(tmp_path, "smoke", quiet=True)
-    assert len(small) == 6, "the third was run by both"
-    assert [r.to_json() for r in results] == [r.to_json() for r in others] and len(Store(tmp_path)) == 5
-
-
-def test_a_run_that_diverges_is_named(small: list[Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def diverges(recipe: Recipe, **options: Any) -> Run:
-        raise FloatingPointError("risk is nan at step 3.")
-
-    monkeypatch.setattr(executors, "run", diverges)
-    with pytest.raises(FloatingPointError, match=r"^colored_mnist: ERM, seed 0: risk is nan at step 3\.$"):
-        reproduce(tmp_path / "results", "smoke", quiet=True)
-
-
-def test_the_bar_names_the_run(small: list[Recipe], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    reproduce(tmp_path / "results", "smoke", ["insufficient"])
-    said = capsys.readouterr()
-    assert "insufficient: V-REx, fewer, seed 0" in said.err and said.out == ""
-
-
-# ------------------------------------------------------------------------------------------------- reading
-
-
-def test_a_result_says_what_made_it_and_comes_back_whole(small: list[Recipe], tmp_path: Path) -> None:
-    out = tmp_path / "results"
-    (kept, *_) = reproduce(out, "smoke", quiet=True)
-    read = Store(out)[kept.recipe]
-    assert read.to_json() == kept.to_json() and read.recipe == kept.recipe
-    assert {"profile", "digits", "device", "date", "torch", "python", "invtutor"} == read.made.keys()
-    assert read.made["digits"] == read.recipe.source == "rendered" and read.cpu > 0
-    fresh = run(read.recipe, progress=False)
-    assert fresh.corners is not None and read.corners == pytest.approx(fresh.corners.tolist())
-    trained = [value for name, value in fresh.metrics.items() if name.startswith("train p=")]
-    assert read.value("train") == pytest.approx(sum(trained) / 2, abs=1e-4)
-    assert read.value("test p=0.9") == pytest.approx(fresh.metrics["test p=0.9"], abs=1e-4)
-
-
-def test_the_text_of_a_table(small: list[Recipe], tmp_path: Path) -> None:
-    results = reproduce(tmp_path / "results", "smoke", quiet=True)
-    found = collect(results, "colored_mnist", "smoke")
-    assert [len(runs) for runs in found.values()] == [2, 2]
-    erm = next(iter(found.values()))
-    assert values(erm, "test p=0.9") == {0: erm[0].metrics["test p=0.9"], 1: erm[1].metrics["test p=0.9"]}
-    measured, known = beside(results, "colored_mnist", "test p=0.9", "smoke")
-    assert measured["ERM"] == list(values(erm, "test p=0.9").values()) and known["IRMv1"] == pytest.approx(
-        (0.669, 0.025)
-    )
-    assert beside(results, "insufficient", "test p=0.9", "smoke", group="fewer")[1] == {}
-    head, first, second = str(layout(results, "colored_mnist", "smoke")).splitlines()
-    assert head.split() == ["Small", "train", "test", "p=0.9", "seeds", "s", "a", "run"]
-    assert first.startswith("ERM ") and "(16.4 ± 0.8)" in first and " 2 " in first
-    assert "(66.9 ± 2.5)" in second
-    grouped = str(layout(results[:1], "insufficient", "smoke")).splitlines()
-    assert [line.split()[0] for line in grouped] == ["Groups", "same:", "ERM", "fewer:", "V-REx"]
-    assert "not run" in grouped[-1] and "not run" not in grouped[2]
-
-
-def test_candidates_of_the_selection_lab(tmp_path: Path) -> None:
-    """From made-up results, the left-out accuracy is read off the line of the run that went without."""
-    made = []
-    for row in TABLES["selection"].rows:
-        corners = [1.0, 0.0] if "without" in row.group else [0.8, 0.6]
-        recipe = row.recipe("quick", seed=5)
-        metrics = {f"validation p={rate:g}": rate for rate in recipe.flip_rates} | {"test p=0.9": 0.5}
-        made.append(Result(recipe, metrics, 1.0, {}, corners, corners))
-    ((first, *others),) = candidates(made)
-    assert len(others) == 4 * planning.DRAWS - 1
-    assert first.method == "ERM" and first.setting == "setting 0" and first.test == 0.5
-    assert first.validation == (0.1, 0.2, 0.3)
-    assert first.left_out == pytest.approx((0.9, 0.8, 0.7))
-    assert CRITERIA["oracle"](first) == pytest.approx(0.62)
-    assert candidates(made[:-1]) == []
-    text = str(layout(made, "selection"))
-    assert "50.0 (58.5 ± 3.3 s.e.)" in text and text.splitlines()[0].split()[-1] == "seeds"
-
-
-def test_settings_of_a_method_differ_and_start_with_its_own() -> None:
-    rows = [row for row in TABLES["selection"].rows if row.method == "vrex" and "without" not in row.group]
-    assert len({json.dumps(dict(row.changes)) for row in rows}) == planning.DRAWS
-    own = Recipe.profile("paper", "vrex", every=planning.END, flip_rates=planning.RATES, samples=50_000 // 3)
-    assert rows[0].recipe("paper") == own
-
-
-def test_the_results_that_come_with_the_course_are_those_of_today_s_settings() -> None:
-    """After a change of a quick setting: `make measured`."""
-    results = list(Store(MEASURED))
-    assert {(r.made["profile"], r.made["digits"]) for r in results} == {("quick", "mnist")}
-    missing = {
-        f"{name}: {row.name}": len(found)
-        for name in TABLES
-        for row, found in collect(results, name).items()
-        if len(found) < (3 if name == "colored_mnist" else 1)
-    }
-    assert not missing
-    assert candidates(results)
-
-
-def test_the_color_balanced_ceiling_is_the_middle_of_upweightings_line() -> None:
-    (row,) = (row for row in TABLES["colored_mnist"].rows if row.method == "upweighting")
-    made = [
-        Result(row.recipe("quick", seed=seed), {"test p=0.5": value}, 1.0, {})
-        for seed, value in enumerate((0.70, 0.72))
-    ]
-    assert color_balanced(made) == pytest.approx(0.71)
-    assert color_balanced([]) is None
+def test_no_rows() -> None:
+    for draw in (figures.beside, figures.differences):
+        with pytest.raises(ValueError, match="at least one row"):
+            draw({})
