@@ -1,5 +1,6 @@
 """The networks: features and head, their first weights and where they come from, and all methods on each of them."""
 
+from collections.abc import Callable
 from dataclasses import fields
 from math import sqrt
 
@@ -12,6 +13,7 @@ from invtutor.networks import CNN, MLP, NETWORKS, Network
 from invtutor.runs.loop import fit
 from invtutor.worlds.environment import Environment
 
+Kind = Callable[..., Network]
 SHAPES = [(2, 14, 14), (3, 64, 32), (1, 7, 5), (3, 1, 1), (18,)]
 
 
@@ -28,7 +30,7 @@ def linears(model: MLP) -> list[nn.Linear]:
 
 
 @pytest.fixture(params=NETWORKS)
-def kind(request: pytest.FixtureRequest) -> type[Network]:
+def kind(request: pytest.FixtureRequest) -> Kind:
     return NETWORKS[request.param]
 
 
@@ -37,9 +39,7 @@ def kind(request: pytest.FixtureRequest) -> type[Network]:
 
 @pytest.mark.parametrize("outputs", [1, 5])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_a_head_reads_the_features_of_inputs_of_any_shape(
-    kind: type[Network], shape: tuple[int, ...], outputs: int
-) -> None:
+def test_a_head_reads_the_features_of_inputs_of_any_shape(kind: Kind, shape: tuple[int, ...], outputs: int) -> None:
     model, inputs = kind(shape, 8, outputs, seeded(0)).eval(), pixels(4, shape)
     features = model.features(inputs)
     assert isinstance(model.head, nn.Linear) and features.shape == (4, model.head.in_features)
@@ -47,13 +47,13 @@ def test_a_head_reads_the_features_of_inputs_of_any_shape(
     assert (model(inputs) - model(inputs)[0]).abs().max() > 0, "different inputs give different logits"
 
 
-def test_bytes_are_read_as_numbers_up_to_one(kind: type[Network]) -> None:
+def test_bytes_are_read_as_numbers_up_to_one(kind: Kind) -> None:
     for dtype in (torch.float32, torch.float64):
         model, inputs = kind((3, 9, 8), 8, 2, seeded(0)).to(dtype).eval(), pixels(5, (3, 9, 8))
         assert torch.equal(model(inputs), model(inputs.to(dtype) / 255))
 
 
-def test_the_generator_is_the_only_source_of_randomness(kind: type[Network]) -> None:
+def test_the_generator_is_the_only_source_of_randomness(kind: Kind) -> None:
     state, inputs = torch.get_rng_state(), pixels(5, (2, 6, 6))
     one, again, other = (kind((2, 6, 6), 8, 1, seeded(seed)) for seed in (3, 3, 4))
     default, zero = kind((2, 6, 6), 8, 1), kind((2, 6, 6), 8, 1, seeded(0))
@@ -63,7 +63,7 @@ def test_the_generator_is_the_only_source_of_randomness(kind: type[Network]) -> 
 
 
 def test_each_example_is_treated_by_itself_unless_a_layer_normalizes_batches_and_every_weight_learns(
-    kind: type[Network],
+    kind: Kind,
 ) -> None:
     model, inputs = kind((3, 10, 9), 8, 1, seeded(0)).double(), pixels(6, (3, 10, 9))
     mixing = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
@@ -77,8 +77,15 @@ def test_each_example_is_treated_by_itself_unless_a_layer_normalizes_batches_and
     assert torch.allclose(model(inputs)[:3], model(inputs[:3]), rtol=1e-9) == (not mixing)
 
 
+def test_what_is_read_without_gradients_is_read_alike(kind: Kind) -> None:
+    model, inputs = kind((1, 5, 4), 4, 1, seeded(0)).double().eval(), pixels(600, (1, 5, 4))
+    with torch.no_grad():
+        judged = model(inputs)
+    assert torch.allclose(judged, model(inputs), rtol=1e-9) and not judged.requires_grad
+
+
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_every_method_trains_every_network_on_bytes(name: str, kind: type[Network]) -> None:
+def test_every_method_trains_every_network_on_bytes(name: str, kind: Kind) -> None:
     environments = [
         Environment(
             f"{seed}",

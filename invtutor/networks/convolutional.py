@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from invtutor.networks.network import Network, convolution, image, linear, normalization
+from invtutor.networks.network import Network, convolution, image, in_pieces, linear, normalization
 
 __all__ = ["CNN"]
 
@@ -35,4 +35,5 @@ class CNN(Network):
 
     def features(self, inputs: Tensor) -> Tensor:
         """(n, *shape) → (n, 2 · width)."""
-        return self.layers(self.scaled(inputs).reshape(-1, *self.shape)).mean((2, 3))
+        images = self.scaled(inputs).reshape(-1, *self.shape)
+        return in_pieces(lambda some: self.layers(some).mean((2, 3)), images)

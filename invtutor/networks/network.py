@@ -1,6 +1,7 @@
 """What every network is: features of an example, and a linear head that reads them."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from math import gcd
 
 import torch
@@ -9,7 +10,9 @@ from torch.nn.utils import skip_init
 
 from invtutor.fields import require
 
-__all__ = ["Network", "convolution", "image", "linear", "normalization"]
+__all__ = ["Network", "convolution", "image", "in_pieces", "linear", "normalization"]
+
+PIECE = 256  # images
 
 
 class Network(nn.Module, ABC):
@@ -31,6 +34,14 @@ class Network(nn.Module, ABC):
     def scaled(self, inputs: Tensor) -> Tensor:
         """Bytes 0 … 255 become numbers in [0, 1] of the weights' type; numbers stay as they are."""
         return inputs.to(self.head.weight.dtype) / 255 if inputs.dtype == torch.uint8 else inputs
+
+
+def in_pieces(features: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """The features of images (n, …), a few hundred at a time where no gradient is asked for: what lies between the
+    layers would else take a hundred times as much memory as the images."""
+    if torch.is_grad_enabled():
+        return features(images)
+    return torch.cat([features(some) for some in images.split(PIECE)])
 
 
 # The layers' own draws would touch global randomness: they are made without, and filled from a generator.

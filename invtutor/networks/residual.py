@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from invtutor.networks.network import Network, convolution, image, linear, normalization
+from invtutor.networks.network import Network, convolution, image, in_pieces, linear, normalization
 
 __all__ = ["ResNet"]
 
@@ -43,7 +43,8 @@ class ResNet(Network):
 
     def features(self, inputs: Tensor) -> Tensor:
         """(n, *shape) → (n, 8 · width)."""
-        return self.layers(self.scaled(inputs).reshape(-1, *self.shape)).amax((2, 3)) / 8
+        images = self.scaled(inputs).reshape(-1, *self.shape)
+        return in_pieces(lambda some: self.layers(some).amax((2, 3)) / 8, images)
 
 
 def block(channels: int, filters: int, generator: torch.Generator) -> nn.Sequential:

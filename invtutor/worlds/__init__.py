@@ -1,6 +1,7 @@
 """What is learned from, and what is measured there."""
 
 from invtutor.plugins import plugged
+from invtutor.worlds.cifar_mnist import CIFARMNIST, ShapesMNIST
 from invtutor.worlds.colored_mnist import ColoredMNIST
 from invtutor.worlds.random_labels import RandomLabels
 from invtutor.worlds.spirals import Spirals
@@ -12,6 +13,8 @@ WORLDS: dict[str, type[Setting]] = {
     "colored_mnist": ColoredMNIST,
     "spirals": Spirals,
     "random_labels": RandomLabels,
+    "cifar_mnist": CIFARMNIST,
+    "shapes_mnist": ShapesMNIST,
     **plugged("worlds"),
 }
 """The worlds' settings, by the names that recipes and commands call them."""
