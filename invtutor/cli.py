@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from invtutor import doctor
-from invtutor.course import lessons
+from invtutor.course import copies, kernel, lessons, links, runner, whole
 from invtutor.words import shown
 
 __all__ = ["main"]
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         if parameters:
             text = "set a parameter of the lesson, any number of times; `invtutor lessons` lists them"
             added.add_argument("-p", dest="given", action="append", default=[], metavar="NAME=VALUE", help=text)
-        usual = lessons.USUAL
+        usual = kernel.USUAL
         text = "stop a lesson after so many seconds (default: %(default)g)"
         number = functools.partial(_above_zero, "timeout")
         added.add_argument("--timeout", type=number, default=usual.timeout, metavar="S", help=text)
@@ -164,8 +164,8 @@ def _above_zero(name: str, text: str) -> float:
     return number
 
 
-def _limits(arguments: argparse.Namespace) -> lessons.Limits:
-    return lessons.Limits(arguments.timeout, arguments.max_output, arguments.memory)
+def _limits(arguments: argparse.Namespace) -> kernel.Limits:
+    return kernel.Limits(arguments.timeout, arguments.max_output, arguments.memory)
 
 
 def _given(pairs: Sequence[str]) -> dict[str, str]:
@@ -190,7 +190,7 @@ def _lab(arguments: argparse.Namespace) -> int:
         raise ValueError("Give either DIR or --in-place: nothing is copied in place.")
     folder = lessons.folder() if arguments.in_place else Path(arguments.folder or "invtutor-lessons")
     if not arguments.in_place:
-        for name in lessons.copy_lessons(folder):
+        for name in copies.copy_lessons(folder):
             print(f"{folder / name} has changes of yours and stays as it is.")
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder.resolve()}"]
     command.append(f"--LabApp.default_url=/lab/tree/{first}")
@@ -222,9 +222,9 @@ def _run(arguments: argparse.Namespace) -> int:
         raise ValueError("Option --steer is for a method, such as `invtutor run irmv1`; a lesson has no knobs.")
     out = arguments.out or Path("results") / lesson.path.stem
     given = _given(arguments.given)
-    result = lessons.execute(lesson, given, out=out, limits=_limits(arguments), quiet=arguments.quiet)
-    print(lessons.summary(result))
-    print(f"Notebook{' and result.json' if result.record else ''} in {result.notebook.parent}")
+    report = runner.run_lesson(lesson, given, out=out, limits=_limits(arguments), quiet=arguments.quiet)
+    print(report)
+    print(f"Notebook{' and result.json' if report.record else ''} in {report.notebook.parent}")
     return 0
 
 
@@ -252,7 +252,7 @@ def _run_method(arguments: argparse.Namespace) -> int:
 
 def _course(arguments: argparse.Namespace) -> int:
     given = _given(arguments.given)
-    lessons.course(arguments.out, given, limits=_limits(arguments), quiet=arguments.quiet)
+    whole.run_course(arguments.out, given, limits=_limits(arguments), quiet=arguments.quiet)
     return 0
 
 
@@ -280,7 +280,7 @@ def _book(arguments: argparse.Namespace) -> int:
 
     chosen = [lessons.find(name) for name in arguments.lesson]
     profile = None if arguments.stored else arguments.profile
-    print(book.build(arguments.out, chosen, profile=profile, limits=_limits(arguments), quiet=arguments.quiet))
+    print(book.write_book(arguments.out, chosen, profile=profile, limits=_limits(arguments), quiet=arguments.quiet))
     return 0
 
 
@@ -296,15 +296,15 @@ def _lessons(arguments: argparse.Namespace) -> int:
 def _link(arguments: argparse.Namespace) -> int:
     lesson = lessons.find(arguments.lesson)
     if arguments.nbgitpuller is None:
-        print(*lessons.binder_link(arguments.repo, arguments.ref, lesson), sep="\n")
+        print(*links.binder_link(arguments.repo, arguments.ref, lesson), sep="\n")
     else:
-        print(lessons.nbgitpuller_link(arguments.nbgitpuller, arguments.repo, arguments.ref, lesson))
+        print(links.nbgitpuller_link(arguments.nbgitpuller, arguments.repo, arguments.ref, lesson))
     return 0
 
 
 def _refresh(arguments: argparse.Namespace) -> int:
     for lesson in [lessons.find(name) for name in arguments.lesson] or lessons.lessons():
-        lessons.refresh(lesson, limits=_limits(arguments), quiet=arguments.quiet)
+        runner.refresh(lesson, limits=_limits(arguments), quiet=arguments.quiet)
         print(f"{lesson.name} refreshed")
     return 0
 

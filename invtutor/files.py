@@ -13,7 +13,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from filelock import lock_descriptor
 
 __all__ = ["check_writable", "checksum", "clear", "finite", "foreign", "is_known", "is_sealed", "made_folder"]
 __all__ += ["manifest_text", "own_folder", "put_in_place", "read_manifest", "same", "sealed", "write_atomically"]
-__all__ += ["write_once"]
+__all__ += ["workplace", "write_once"]
 
 PREFIX = ".invtutor-"
 MARKER = "made-by-invtutor"
@@ -80,6 +80,21 @@ def made_folder(folder: Path) -> Iterator[None]:
         with suppress(OSError):  # which stops at the first that has anything
             for each in made:
                 each.rmdir()
+
+
+@contextmanager
+def workplace(folder: Path, purpose: str) -> Iterator[Path]:
+    """A private folder in `folder`, which is made if need be; of what is made here, nothing empty stays.
+
+    purpose: such as `write results into out`, for the ValueError where nothing can be written there.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(made_folder(folder))
+            scratch = stack.enter_context(own_folder(folder))
+        except OSError as error:
+            raise ValueError(f"Cannot {purpose}: {error.strerror}.") from None
+        yield scratch
 
 
 # ------------------------------------------------------------------------------------------------- scratch

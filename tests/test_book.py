@@ -14,7 +14,7 @@ from test_lessons import write_lesson
 
 from invtutor.cli import main
 from invtutor.course import book, lessons
-from invtutor.course.lessons import LessonError
+from invtutor.course.kernel import LessonError
 from invtutor.widgets import Panel
 from invtutor.widgets.panel import MIME, frames
 
@@ -90,7 +90,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def site(shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("book") / "site"
     chosen = [lessons.find(path) for path in sorted(shelf.glob("*.ipynb"))]
-    assert book.build(out, chosen, profile="smoke", quiet=True) == out / "index.html"
+    assert book.write_book(out, chosen, profile="smoke", quiet=True) == out / "index.html"
     return out
 
 
@@ -206,13 +206,13 @@ def test_a_panel_leaves_frames_only_where_a_book_is_made(
 def test_nothing_is_written_where_a_lesson_fails_or_something_else_lies(tmp_path: Path) -> None:
     broken = lessons.find(write_lesson(tmp_path, "broken", "1 / 0"))
     with pytest.raises(LessonError, match="ZeroDivisionError"):
-        book.build(tmp_path / "site", [broken], profile="smoke", quiet=True)
+        book.write_book(tmp_path / "site", [broken], profile="smoke", quiet=True)
     with pytest.raises(ValueError, match="something that is no book"):
-        book.build(tmp_path, [broken], profile=None)
+        book.write_book(tmp_path, [broken], profile=None)
     with pytest.raises(ValueError, match="should be one of auto, smoke"):
-        book.build(tmp_path / "site", [broken], profile="fast", quiet=True)
+        book.write_book(tmp_path / "site", [broken], profile="fast", quiet=True)
     with pytest.raises(ValueError, match="Cannot write a book"):
-        book.build(tmp_path / "broken.ipynb" / "site", [broken], profile=None)
+        book.write_book(tmp_path / "broken.ipynb" / "site", [broken], profile=None)
     assert [path.name for path in tmp_path.iterdir()] == ["broken.ipynb"]
 
 
@@ -246,7 +246,7 @@ def test_an_older_book_goes_as_a_whole_and_nothing_else(shelf: Path, tmp_path: P
 def test_what_is_not_a_book_s_folder_is_refused_before_anything_runs(
     shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(lessons, "execute", lambda *_, **__: pytest.fail("it runs"))
+    monkeypatch.setattr(book, "run_lesson", lambda *_, **__: pytest.fail("it runs"))
     monkeypatch.chdir(tmp_path)
     for name in ("d1", "d2", "here", "empty", "other"):
         (tmp_path / name).mkdir()

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from invtutor.course import lessons
+from invtutor.course import lessons, runner
 
 NAMES = [path.stem for path in sorted(lessons.folder().glob("*.ipynb"))]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_lesson_in_the_quick_profile_with_another_seed(name: str, tmp_path: Path) -> None:
-    result = lessons.execute(lessons.find(name), {"profile": "quick", "seed": 100}, out=tmp_path, quiet=True)
+    result = runner.run_lesson(lessons.find(name), {"profile": "quick", "seed": 100}, out=tmp_path, quiet=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{name}.ipynb", "result.json"]
     record = json.loads((tmp_path / "result.json").read_text())
     assert record.pop("seal"), "by which the next run knows the file for its own"

@@ -11,7 +11,7 @@ from test_lessons import write_lesson
 
 from invtutor import doctor
 from invtutor.cli import main
-from invtutor.course import lessons
+from invtutor.course import lessons, runner
 from invtutor.tables import executors, plan, reading
 from invtutor.tables.store import MEASURED
 from invtutor.worlds import colored_mnist
@@ -187,7 +187,7 @@ def test_interrupt(shelf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(lessons, "execute", stop)
+    monkeypatch.setattr(runner, "run_lesson", stop)
     assert main(["run", "3"]) == 130
     assert capsys.readouterr().err == "invtutor: error: stopped\n"
 
@@ -255,7 +255,7 @@ def test_link(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_refresh(shelf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     refreshed: list[str] = []
-    monkeypatch.setattr(lessons, "refresh", lambda lesson, **_: refreshed.append(lesson.name))
+    monkeypatch.setattr(runner, "refresh", lambda lesson, **_: refreshed.append(lesson.name))
     assert (main(["refresh"]), main(["refresh", "03"])) == (0, 0)
     assert refreshed == ["00_start", "03_irmv1", "03_irmv1"]
     assert capsys.readouterr().out.splitlines()[-1] == "03_irmv1 refreshed"

@@ -22,7 +22,7 @@ import pytest
 from test_lessons import files, write_lesson
 
 from invtutor.cli import main
-from invtutor.course import lessons
+from invtutor.course import lessons, runner
 from invtutor.files import sealed
 
 pytestmark = pytest.mark.skipif(
@@ -373,7 +373,7 @@ def test_500_bad_parameters(
     """Drawn from the lessons as they are, so that new lessons and their parameters are covered."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(lessons, "_inspect", functools.cache(lessons._inspect))  # reading a notebook takes 0.1 s
-    monkeypatch.setattr(lessons, "_run", lambda *_: pytest.fail("it runs"))
+    monkeypatch.setattr(runner, "run_cells", lambda *_: pytest.fail("it runs"))
     rng, every = random.Random(0), lessons.lessons()
     for i in range(500):
         lesson = rng.choice(every)

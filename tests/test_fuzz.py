@@ -15,7 +15,7 @@ import torch
 from invtutor import cli
 from invtutor.algorithms import ALGORITHMS
 from invtutor.cli import main
-from invtutor.course import book, lessons
+from invtutor.course import book, copies, lessons, runner, whole
 from invtutor.fields import hints
 from invtutor.runs import session as sessions
 from invtutor.runs.recipe import Recipe, own
@@ -58,11 +58,11 @@ def stubbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(cli, "_parser", functools.cache(cli._parser))
-    monkeypatch.setattr(lessons, "_paths", functools.cache(lessons._paths))
+    monkeypatch.setattr(lessons, "paths", functools.cache(lessons.paths))
     monkeypatch.setattr(lessons, "_inspect", functools.cache(lessons._inspect))  # reading a notebook takes 0.1 s
-    for module, name in ((lessons, "execute"), (lessons, "course"), (lessons, "refresh"), (book, "build")):
+    for module, name in ((runner, "run_lesson"), (whole, "run_course"), (runner, "refresh"), (book, "write_book")):
         monkeypatch.setattr(module, name, lambda *_, **__: Stopped.stop())
-    monkeypatch.setattr(lessons, "copy_lessons", lambda *_: Stopped.stop())
+    monkeypatch.setattr(copies, "copy_lessons", lambda *_: Stopped.stop())
     monkeypatch.setattr(colored_mnist, "load_digits", lambda *_, **__: Stopped.stop())
     monkeypatch.setattr(colored_mnist, "announce", lambda *_: None)
     monkeypatch.setattr(os, "execv", lambda *_: Stopped.stop())

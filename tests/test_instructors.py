@@ -10,7 +10,8 @@ from test_lessons import write_lesson
 from invtutor import cli
 from invtutor.cli import main
 from invtutor.course import lessons
-from invtutor.course.lessons import find, nbgitpuller_link
+from invtutor.course.lessons import find
+from invtutor.course.links import nbgitpuller_link
 
 PAGE = lessons.folder() / "instructors.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -21,7 +22,7 @@ def test_it_is_a_page_and_not_a_book() -> None:
     assert 900 <= len(re.sub(r"[|*#`$-]", " ", TEXT).split()) <= 1800
 
 
-@pytest.mark.parametrize("lesson", lessons._paths(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("lesson", lessons.paths(), ids=lambda path: path.stem)
 def test_every_lesson_is_named_and_has_its_answers(lesson: Path) -> None:
     number = lesson.stem[:2]
     assert re.search(rf"\b{number} [A-Za-z]", TEXT)
@@ -39,7 +40,7 @@ def test_the_minutes_of_a_plan_add_up(plan: str, minutes: int) -> None:
 def test_links_sections_and_exercises_exist() -> None:
     links = [target for target in re.findall(r"\]\(([^)]+)\)", TEXT) if "://" not in target]
     assert links and not [target for target in links if not (PAGE.parent / target).is_file()]
-    texts = {path.stem[:2]: path.read_text(encoding="utf-8") for path in lessons._paths()}
+    texts = {path.stem[:2]: path.read_text(encoding="utf-8") for path in lessons.paths()}
     for number, section in re.findall(r"\b(0\d) §(\d+)", TEXT):
         assert number not in texts or f'"## {section}. ' in texts[number], (number, section)
     for exercise in re.findall(r"exercise (\d\.\d)", TEXT):

@@ -14,20 +14,14 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from invtutor.cli import main
-from invtutor.course import lessons
-from invtutor.course.lessons import (
-    VIEW,
-    Lesson,
-    LessonError,
-    Limits,
-    binder_link,
-    copy_lessons,
-    course,
-    execute,
-    find,
-    refresh,
-    resolve,
-)
+from invtutor.course import copies, lessons, runner
+from invtutor.course.copies import copy_lessons
+from invtutor.course.kernel import LessonError, Limits
+from invtutor.course.lessons import Lesson, find, resolve
+from invtutor.course.links import binder_link, nbgitpuller_link
+from invtutor.course.reading import VIEW
+from invtutor.course.runner import refresh, run_lesson
+from invtutor.course.whole import run_course
 from invtutor.worlds import mnist
 
 PARAMETERS = """\
@@ -70,7 +64,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "shelf"
     folder.mkdir()
     monkeypatch.setattr(lessons, "folder", lambda: folder)
-    monkeypatch.setattr(lessons, "announce", lambda source: None)  # that of digits has its own tests
+    monkeypatch.setattr(runner, "announce", lambda source: None)  # that of digits has its own tests
     return folder
 
 
@@ -104,7 +98,7 @@ def test_find_names_the_lessons(lesson: Lesson) -> None:
 def test_folder_beside_and_inside_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "invtutor"
     package.mkdir()
-    monkeypatch.setattr(lessons, "__file__", str(package / "lessons.py"))
+    monkeypatch.setattr(lessons, "__file__", str(package / "course" / "lessons.py"))
     assert lessons.folder() == tmp_path / "notebooks"
     (package / "notebooks").mkdir()
     assert lessons.folder() == package / "notebooks"
@@ -194,13 +188,13 @@ def test_limits_of_lessons(tmp_path: Path, line: str, given: object) -> None:
 def test_execute_leaves_notebook_and_result(lesson: Lesson, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = lesson.path.read_bytes()
     out = tmp_path / "out"
-    result = execute(lesson, {"seed": "7"}, out=out)
+    result = run_lesson(lesson, {"seed": "7"}, out=out)
     assert files(out) == ["03_irmv1.ipynb", "result.json"]
     kept = json.loads((out / "result.json").read_text())
     assert kept.pop("seal") and result.record == kept
     assert result.record["parameters"] == {"seed": 7, "out_dir": str(out)}
-    assert lessons.summary(result).split()[-2:] == ["seed", "7"]
-    assert "100 MB" in lessons.summary(result)
+    assert str(result).split()[-2:] == ["seed", "7"]
+    assert "100 MB" in str(result)
     notebook = nbformat.read(result.notebook, as_version=4)
     nbformat.validate(notebook)
     assert notebook.cells[2].metadata.tags == ["injected-parameters"]
@@ -209,7 +203,7 @@ def test_execute_leaves_notebook_and_result(lesson: Lesson, tmp_path: Path, capf
     assert ".invtutor-" not in result.notebook.read_text()
     assert lesson.path.read_bytes() == before
     assert "03_irmv1" in capfd.readouterr().err  # the progress bar
-    execute(lesson, {}, out=out, quiet=True)  # again into the same folder
+    run_lesson(lesson, {}, out=out, quiet=True)  # again into the same folder
     assert json.loads((out / "result.json").read_text())["headline"] == "seed 0"
     assert capfd.readouterr() == ("", "")
 
@@ -226,7 +220,7 @@ def test_kernel_is_this_python_in_the_lessons_folder(
     probe = "import sys, os, zmq\nfrom ipykernel.kernelapp import IPKernelApp\nkernel = IPKernelApp.instance()\n"
     probe += "print(sys.executable, os.getcwd(), kernel.transport, kernel.ip, kernel.connection_file, sep='|')"
     path = write_lesson(shelf, "00_x", probe, parameters="seed: int = 0", finish=False)
-    result = execute(find(path), {}, out=tmp_path / "out", quiet=True)
+    result = run_lesson(find(path), {}, out=tmp_path / "out", quiet=True)
     assert result.record == {}
     said = nbformat.read(result.notebook, as_version=4).cells[2].outputs[0].text.strip().split("|")
     assert said[:3] == [sys.executable, str(shelf), "ipc"]
@@ -238,7 +232,7 @@ def test_kernel_is_this_python_in_the_lessons_folder(
 @pytest.mark.parametrize("given", [{"sed": "1"}, {"seed": "x"}, {"seed": -1}, {"out_dir": "there"}])
 def test_wrong_parameters_write_nothing(lesson: Lesson, tmp_path: Path, given: dict[str, object]) -> None:
     with pytest.raises(ValueError):
-        execute(lesson, given, out=tmp_path / "out")
+        run_lesson(lesson, given, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -255,27 +249,27 @@ def test_a_stand_in_is_told_of_on_the_terminal_before_anything_runs(
     said: list[str] = []
     mnist._say.cache_clear()
     monkeypatch.setattr(mnist, "ensure", lambda: "all four files are missing in here")
-    monkeypatch.setattr(lessons, "announce", mnist.announce)
-    monkeypatch.setattr(lessons, "_run", lambda *_: said.append(capsys.readouterr().out))
+    monkeypatch.setattr(runner, "announce", mnist.announce)
+    monkeypatch.setattr(runner, "run_cells", lambda *_: said.append(capsys.readouterr().out))
     for given in ({"source": "rendered"}, {}, {}):
         with pytest.raises(LessonError, match=r"left no result\.json"):
-            execute(lesson, given, out=tmp_path / "out")
+            run_lesson(lesson, given, out=tmp_path / "out")
     assert said == ["", "Digits: a rendered stand-in, not MNIST: all four files are missing in here.\n", ""]
     with pytest.raises(LessonError, match=r"^03_irmv1: MNIST cannot be had: all four files are missing in here\.$"):
-        execute(lesson, {"source": "mnist"}, out=tmp_path / "new")
+        run_lesson(lesson, {"source": "mnist"}, out=tmp_path / "new")
     assert len(said) == 3 and files(tmp_path / "new") == []
 
 
 def test_out_that_cannot_be_used(lesson: Lesson, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"Cannot write results into .*file"):
-        execute(lesson, {}, out=tmp_path / "file" / "out")
+        run_lesson(lesson, {}, out=tmp_path / "file" / "out")
     other = tmp_path / "other"
     other.mkdir()
     for content in ('{"lesson": "00_start"}', "half of a fi"):
         (other / "result.json").write_text(content)
         with pytest.raises(ValueError, match="is not a result of lesson 03_irmv1; choose another folder"):
-            execute(lesson, {}, out=other)
+            run_lesson(lesson, {}, out=other)
         assert files(other) == ["result.json"]
         assert (other / "result.json").read_text() == content
 
@@ -291,7 +285,7 @@ def mine(folder: Path) -> dict[str, bytes | str]:
 
 @pytest.fixture
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lessons, "_run", lambda *_: pytest.fail("it runs"))
+    monkeypatch.setattr(runner, "run_cells", lambda *_: pytest.fail("it runs"))
 
 
 @pytest.mark.parametrize(
@@ -344,7 +338,7 @@ def test_files_in_out_that_are_not_ours_stay(shelf: Path, tmp_path: Path) -> Non
     path = write_lesson(tmp_path, "02_erm", "if seed == 5:\n    1 / 0")
     lesson = find(path)
     with pytest.raises(LessonError, match="ZeroDivisionError"):
-        execute(lesson, {"seed": 5}, out=out, quiet=True)
+        run_lesson(lesson, {"seed": 5}, out=out, quiet=True)
     failed = out / "02_erm.failed.ipynb"
     failed.write_text(failed.read_text().replace("1 / 0", "1 / 1"))
     for name in (".running-x", ".invtutor-x"):
@@ -353,9 +347,9 @@ def test_files_in_out_that_are_not_ours_stay(shelf: Path, tmp_path: Path) -> Non
     (out / "notes.ipynb").write_text("mine")
     before = mine(out)
     with pytest.raises(LessonError, match=r"ZeroDivisionError.*its notebook is not kept: .*failed.ipynb is not this"):
-        execute(lesson, {"seed": 5}, out=out, quiet=True)
+        run_lesson(lesson, {"seed": 5}, out=out, quiet=True)
     assert mine(out) == before
-    execute(lesson, {"seed": 6}, out=out, quiet=True)
+    run_lesson(lesson, {"seed": 6}, out=out, quiet=True)
     after = mine(out)
     assert {name: after[name] for name in before} == before
     assert after.keys() - before.keys() == {"02_erm.ipynb", "result.json"}
@@ -364,25 +358,25 @@ def test_files_in_out_that_are_not_ours_stay(shelf: Path, tmp_path: Path) -> Non
         (out / name).write_text(text.replace("seed", "sead", 1))
         changed = mine(out)
         with pytest.raises(ValueError, match="choose another folder"):
-            execute(lesson, {"seed": 7}, out=out, quiet=True)
+            run_lesson(lesson, {"seed": 7}, out=out, quiet=True)
         assert mine(out) == changed
         (out / name).write_text(text)
-    execute(lesson, {"seed": 7}, out=out, quiet=True)
+    run_lesson(lesson, {"seed": 7}, out=out, quiet=True)
 
 
 def test_failing_lesson_names_the_cell_and_keeps_the_older_result(shelf: Path, tmp_path: Path) -> None:
     breaks = "# divide\nif seed == 5:\n    1 / 0"
     lesson, out = find(write_lesson(shelf, "02_erm", "print('fine')", breaks)), tmp_path / "out"
-    execute(lesson, {"seed": 4}, out=out, quiet=True)
+    run_lesson(lesson, {"seed": 4}, out=out, quiet=True)
     older = {name: (out / name).read_bytes() for name in files(out)}
     with pytest.raises(LessonError, match=r"^02_erm: cell \[4\] `# divide`: ZeroDivisionError: division by zero"):
-        execute(lesson, {"seed": 5}, out=out, quiet=True)
+        run_lesson(lesson, {"seed": 5}, out=out, quiet=True)
     assert files(out) == ["02_erm.failed.ipynb", "02_erm.ipynb", "result.json"]
     assert {name: (out / name).read_bytes() for name in older} == older
     failed = nbformat.read(out / "02_erm.failed.ipynb", as_version=4)
     assert failed.cells[4].execution_count == 4
     assert failed.cells[4].outputs[0].ename == "ZeroDivisionError"
-    execute(lesson, {"seed": 6}, out=out, quiet=True)
+    run_lesson(lesson, {"seed": 6}, out=out, quiet=True)
     assert files(out) == ["02_erm.ipynb", "result.json"]  # the failure is mended and gone
 
 
@@ -397,7 +391,7 @@ def test_failing_lesson_names_the_cell_and_keeps_the_older_result(shelf: Path, t
 def test_other_failures(shelf: Path, tmp_path: Path, cell: str, cause: str) -> None:
     path = write_lesson(shelf, "02_erm", cell, parameters="seed: int = 0", finish=False)
     with pytest.raises(LessonError) as failure:
-        execute(find(path), {}, out=tmp_path / "out", quiet=True)
+        run_lesson(find(path), {}, out=tmp_path / "out", quiet=True)
     assert str(failure.value).startswith(f"02_erm: cell [2] `{cell.splitlines()[0]}`: {cause}")
     assert "\n" not in str(failure.value)
     assert files(tmp_path / "out") == ["02_erm.failed.ipynb"]
@@ -405,7 +399,7 @@ def test_other_failures(shelf: Path, tmp_path: Path, cell: str, cause: str) -> N
 
 def test_lesson_that_forgets_its_result(shelf: Path, tmp_path: Path) -> None:
     with pytest.raises(LessonError, match=r"02_erm: ran to its end but left no result\.json"):
-        execute(find(write_lesson(shelf, "02_erm", finish=False)), {}, out=tmp_path / "out", quiet=True)
+        run_lesson(find(write_lesson(shelf, "02_erm", finish=False)), {}, out=tmp_path / "out", quiet=True)
 
 
 def test_time_limit_stops_the_kernel(shelf: Path, tmp_path: Path) -> None:
@@ -414,7 +408,7 @@ def test_time_limit_stops_the_kernel(shelf: Path, tmp_path: Path) -> None:
     lesson = find(write_lesson(shelf, "02_erm", cell))
     started = time.monotonic()
     with pytest.raises(LessonError, match=r"cell \[3\] `import os, pathlib, time`: stopped at the time limit of 8 s"):
-        execute(lesson, {}, out=tmp_path / "out", limits=Limits(timeout=8), quiet=True)
+        run_lesson(lesson, {}, out=tmp_path / "out", limits=Limits(timeout=8), quiet=True)
     assert time.monotonic() - started < 30
     with pytest.raises(ProcessLookupError):
         os.kill(int(note.read_text()), 0)
@@ -423,7 +417,7 @@ def test_time_limit_stops_the_kernel(shelf: Path, tmp_path: Path) -> None:
 def test_time_limit_before_the_kernel_is_there(lesson: Lesson, tmp_path: Path) -> None:
     before = psutil.Process().children()
     with pytest.raises(LessonError, match=r"^03_irmv1: before the first cell: stopped at the time limit of 0\.01 s"):
-        execute(lesson, {}, out=tmp_path / "out", limits=Limits(timeout=0.01), quiet=True)
+        run_lesson(lesson, {}, out=tmp_path / "out", limits=Limits(timeout=0.01), quiet=True)
     assert psutil.Process().children() == before
 
 
@@ -438,7 +432,7 @@ time.sleep(600)"""
     path = write_lesson(shelf, "02_erm", cell)
     call = "import sys; from invtutor.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", call, "run", str(path), "--out", str(out), "--quiet"]
-    root = str(Path(lessons.__file__).parents[1])
+    root = str(Path(lessons.__file__).parents[2])
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
     process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
     try:
@@ -459,7 +453,7 @@ time.sleep(600)"""
 
 def test_two_at_once(lesson: Lesson, tmp_path: Path) -> None:
     def one(seed: int) -> str:
-        return str(execute(lesson, {"seed": seed}, out=tmp_path / str(seed), quiet=True).record["headline"])
+        return str(run_lesson(lesson, {"seed": seed}, out=tmp_path / str(seed), quiet=True).record["headline"])
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(one, range(1, 5))) == [f"seed {seed}" for seed in range(1, 5)]
@@ -475,7 +469,7 @@ def test_course_goes_on_after_a_failure(shelf: Path, tmp_path: Path, capsys: pyt
     vrex = vrex.replace("TABLE", '{"ERM": {"p=0.9": 0.2}, "V-REx": {"p=0.1": "70.0 ± 1.0", "p=0.9": 0.69}}')
     write_lesson(shelf, "02_vrex", vrex, finish=False)
     with pytest.raises(LessonError, match="1 of 3 lessons failed: 01_fails"):
-        course(tmp_path / "out", {"seed": "3"}, quiet=True)
+        run_course(tmp_path / "out", {"seed": "3"}, quiet=True)
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("00_start") and said[0].endswith("100 MB  seed 3")
     assert said[1].startswith("01_fails           FAILED  01_fails: cell [2] `raise SystemError('broken')`: System")
@@ -508,7 +502,7 @@ def test_course_refuses_before_anything_runs(shelf: Path, tmp_path: Path) -> Non
         ({"out_dir": "x"}, "Parameter `out_dir` should be left out"),
     ]:
         with pytest.raises(ValueError, match=message.replace("?", r"\?")):
-            course(tmp_path / "out", given)
+            run_course(tmp_path / "out", given)
     assert not (tmp_path / "out").exists()
 
 
@@ -626,7 +620,7 @@ def test_copy_that_was_killed_is_brought_up_to_date_by_a_newer_one(
 ) -> None:
     for name in ("00_start", "01_more"):
         write_lesson(shelf, name)
-    target, write = tmp_path / "course", lessons.write_atomically
+    target, write = tmp_path / "course", copies.write_atomically
     copy_lessons(target)
     for fails_at in range(4):
         for name in ("00_start", "01_more"):
@@ -638,10 +632,10 @@ def test_copy_that_was_killed_is_brought_up_to_date_by_a_newer_one(
                 raise KeyboardInterrupt
             write(path, text)
 
-        monkeypatch.setattr(lessons, "write_atomically", killed)
+        monkeypatch.setattr(copies, "write_atomically", killed)
         with pytest.raises(KeyboardInterrupt):
             copy_lessons(target)
-        monkeypatch.setattr(lessons, "write_atomically", write)
+        monkeypatch.setattr(copies, "write_atomically", write)
         for name in ("00_start", "01_more"):
             write_lesson(shelf, name, f"print({fails_at}, 'and newer')")
         assert copy_lessons(target) == []
@@ -653,7 +647,7 @@ def test_copy_needs_no_right_to_write_where_nothing_is_to_be_written(
 ) -> None:
     write_lesson(shelf, "00_start")
     copy_lessons(tmp_path / "course")
-    monkeypatch.setattr(lessons, "write_atomically", lambda *_: pytest.fail("it writes"))
+    monkeypatch.setattr(copies, "write_atomically", lambda *_: pytest.fail("it writes"))
     assert copy_lessons(tmp_path / "course") == []
 
 
@@ -694,7 +688,7 @@ def test_binder_link(lesson: Lesson) -> None:
 )
 def test_a_pasted_clone_address_is_understood(lesson: Lesson, pasted: str) -> None:
     assert binder_link(pasted, "v1", lesson) == binder_link("me/it", "v1", lesson)
-    links = [lessons.nbgitpuller_link("https://hub.example.org", repo, "main", lesson) for repo in (pasted, "me/it")]
+    links = [nbgitpuller_link("https://hub.example.org", repo, "main", lesson) for repo in (pasted, "me/it")]
     assert links[0] == links[1] and "token" not in links[0]
 
 
@@ -705,5 +699,5 @@ def test_import_needs_no_notebook_packages() -> None:
             sys.modules[name] = None
         import invtutor.course.lessons, invtutor.cli
     """
-    root = Path(lessons.__file__).parents[1]
+    root = Path(lessons.__file__).parents[2]
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=root, check=True)

@@ -15,8 +15,10 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from invtutor.cli import main
-from invtutor.course import lessons
-from invtutor.course.lessons import LessonError, Limits, execute, find, resolve
+from invtutor.course.kernel import LessonError, Limits
+from invtutor.course.lessons import find, resolve
+from invtutor.course.reading import LARGEST, read
+from invtutor.course.runner import run_lesson
 from invtutor.widgets.panel import MIME
 
 BEGIN = """\
@@ -171,7 +173,7 @@ READ = {
 def test_a_notebook_is_read_whoever_saved_it(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "a.ipynb", READ[kind])
     find(path)
-    content = lessons.read(path)
+    content = read(path)
     nbformat.validate(content)
     assert content.nbformat == 4 and "widgets" not in content.metadata
     nbformat.v4.writes(content).encode()
@@ -180,8 +182,8 @@ def test_a_notebook_is_read_whoever_saved_it(tmp_path: Path, kind: str, capsys: 
 
 def test_texts_survive_their_encoding(tmp_path: Path) -> None:
     for kind in ("with a byte order mark", "in UTF-16"):
-        assert lessons.read(write(tmp_path / "a.ipynb", READ[kind])).cells[0].source == "print('ä')"
-    assert lessons.read(write(tmp_path / "a.ipynb", version_3())).cells[0].source == "# Old"
+        assert read(write(tmp_path / "a.ipynb", READ[kind])).cells[0].source == "print('ä')"
+    assert read(write(tmp_path / "a.ipynb", version_3())).cells[0].source == "# Old"
 
 
 REFUSED = {
@@ -226,7 +228,7 @@ def test_what_is_no_notebook_is_refused_in_one_line(
 
 def test_a_huge_notebook_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.ipynb", notebook())
-    os.truncate(path, lessons.LARGEST + 1)
+    os.truncate(path, LARGEST + 1)
     monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail("was read"))
     with pytest.raises(ValueError, match="it has 100 MB, of 100 MB at most"):
         find(path)
@@ -333,7 +335,7 @@ def test_output_is_bounded(tmp_path: Path, kind: str) -> None:
     path = write(tmp_path / "a.ipynb", notebook(cell("1"), cell(ENDLESS[kind])))
     line = ENDLESS[kind].splitlines()[0]
     with pytest.raises(LessonError) as failure:
-        execute(find(path), {}, out=tmp_path / "out", limits=Limits(timeout=120, max_output=2), quiet=True)
+        run_lesson(find(path), {}, out=tmp_path / "out", limits=Limits(timeout=120, max_output=2), quiet=True)
     said, failed = str(failure.value), tmp_path / "out" / "a.failed.ipynb"
     assert said == f"a: cell [2] `{line}`: stopped at more than 2 MB of output (see {failed})"
     assert failed.stat().st_size < 12e6
@@ -392,7 +394,7 @@ if forked == 0:
 _ = open({str(note)!r}, "w").write(f"{{children[0].pid}} {{children[1].pid}} {{orphan}} {{forked}}")"""
     path = write(tmp_path / "a.ipynb", notebook(cell(source), cell(ending)))
     try:
-        execute(find(path), {}, out=tmp_path / "out", limits=Limits(timeout=6), quiet=True)
+        run_lesson(find(path), {}, out=tmp_path / "out", limits=Limits(timeout=6), quiet=True)
     except LessonError as error:
         assert "'fine'" not in str(error)
     pids = [int(word) for word in note.read_text().split()]

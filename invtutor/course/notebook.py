@@ -27,7 +27,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from invtutor import figures
-from invtutor.course.lessons import VIEW
+from invtutor.course.reading import VIEW
 from invtutor.files import finite, is_sealed, sealed, write_atomically
 from invtutor.runs.budgets import PROFILES
 from invtutor.runs.history import spread

@@ -18,7 +18,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from invtutor.course import lessons
+from invtutor.course import copies
 
 ARTIFACTS = Path(__file__).parents[2] / "results" / "browser"  # screenshots of what failed; git ignores results/
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage", "--disable-sync"]
@@ -93,7 +93,7 @@ def lab(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cal
     """A JupyterLab with nothing of this user's settings, on a free port, with a token of its own and copies of the
     lessons: the address of a notebook in it, by its file name."""
     root = tmp_path_factory.mktemp("lab")
-    lessons.copy_lessons(root / "lessons")  # the browser saves what it has opened
+    copies.copy_lessons(root / "lessons")  # the browser saves what it has opened
     for name, source in NOTEBOOKS.items():
         cells, kernel = [nbformat.v4.new_code_cell(source)], {"name": "python3", "display_name": "Python 3"}
         notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})  # else Lab asks for it

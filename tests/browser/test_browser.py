@@ -135,7 +135,7 @@ def test_a_training_is_steered_while_it_runs(opened: Any, complaints: list[str])
 
 
 def test_the_book_needs_no_network_and_no_kernel(page: Any, complaints: list[str], tmp_path: Path) -> None:
-    book.build(tmp_path, [lessons.find("00")], profile="smoke", quiet=True)
+    book.write_book(tmp_path, [lessons.find("00")], profile="smoke", quiet=True)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.context.set_offline(True)

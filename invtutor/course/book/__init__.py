@@ -6,22 +6,25 @@ them.
 """
 
 import base64
-import contextlib
 import html
 import os
 import re
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from invtutor.course import lessons
-from invtutor.course.lessons import Lesson, LessonError
-from invtutor.files import foreign, made_folder, own_folder, put_in_place, same
+from invtutor.course.kernel import USUAL, LessonError, Limits
+from invtutor.course.lessons import Lesson
+from invtutor.course.reading import read
+from invtutor.course.runner import run_lesson
+from invtutor.files import foreign, put_in_place, workplace
 
-__all__ = ["build"]
+__all__ = ["write_book"]
 
 HERE = Path(__file__).parent
 STYLE = "book.css"
@@ -38,82 +41,63 @@ class _Page(NamedTuple):
     minutes: int | None
 
 
-def build(
+def write_book(
     out: str | Path,
     chosen: Sequence[Lesson] = (),
     *,
     profile: str | None = "quick",
-    limits: lessons.Limits = lessons.USUAL,
+    limits: Limits = USUAL,
     quiet: bool = False,
 ) -> Path:
     """Write the site into the folder `out`, all of it or nothing, and return its first page.
 
     chosen: the lessons; none is all. profile: they are executed in it; None takes their stored outputs instead, which
-    is quick and has no sliders. limits, quiet: as for `lessons.execute`. An older book in `out` is replaced as
+    is quick and has no sliders. limits, quiet: as for `run_lesson`. An older book in `out` is replaced as
     a whole. Raises ValueError, before anything runs, where `out` has anything else or two lessons have one name, and
     LessonError when a lesson fails.
     """
     out, every = Path(out).resolve(), list(chosen) or lessons.lessons()
-    if refusal := _refusal(out, every):
-        raise ValueError(refusal)
-    with contextlib.ExitStack() as stack:
-        try:
-            with contextlib.suppress(FileNotFoundError):
-                os.lstat(out)  # whether there can be this name, before anything runs
-            stack.enter_context(made_folder(out.parent))
-            scratch = stack.enter_context(own_folder(out.parent))
-        except OSError as error:
-            raise ValueError(f"Cannot write a book to {out}: {error.strerror}.") from None
+    _refuse(out, every)
+    with workplace(out.parent, f"write a book to {out}") as scratch:
         site = scratch / "site"
         site.mkdir()
         notebooks = [lesson.path for lesson in every]
         if profile is not None:
-            notebooks = list(_executed(every, profile, scratch / "runs", limits, quiet))
+            notebooks = [_executed(lesson, profile, scratch / "runs", limits, quiet) for lesson in every]
         _render(every, notebooks, site, profile)
         put_in_place(site, out, MANIFEST)
     return out / "index.html"
 
 
-def _refusal(out: Path, every: Sequence[Lesson]) -> str:
-    """What forbids to write a book of these lessons to `out`; empty where nothing does."""
-    if same(out, lessons.folder()):
-        return f"{out} is the folder of the lessons themselves; choose another folder."
-    if Path.cwd().is_relative_to(out):  # which would be replaced under the feet of the shell
-        return f"{out} is the folder you are in; call from outside, or choose another folder."
-    if stranger := foreign(out, MANIFEST):
-        return f"{out} has something that is no book, or was changed since: {stranger}; choose another folder."
-    paths: dict[str, Path] = {"index": Path("the book's own first page")}
-    for lesson in every:  # as on systems where upper and lower case are one
-        if (other := paths.setdefault(lesson.path.stem.casefold(), lesson.path)) is not lesson.path:
-            return f"{lesson.path} and {other} would be one page, {lesson.path.stem}.html; rename one of them."
-    return ""
-
-
-def _executed(
-    every: Sequence[Lesson], profile: str, folder: Path, limits: lessons.Limits, quiet: bool
-) -> Iterator[Path]:
-    """The notebook of each lesson after a run in which its panels left their frames."""
-    with _environment("INVTUTOR_FRAMES", "1"):  # the kernels inherit it
-        for lesson in every:
-            given = {"profile": profile} if any(p.name == "profile" for p in lesson.parameters) else {}
-            try:
-                run = lessons.execute(lesson, given, out=folder / lesson.path.stem, limits=limits, quiet=quiet)
-            except LessonError as error:
-                raise LessonError(error.cause) from None  # the notebook goes away with the scratch
-            yield run.notebook
-
-
-@contextlib.contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
+def _refuse(out: Path, every: Sequence[Lesson]) -> None:
+    """Raises ValueError where a book of these lessons must not, or cannot, be written to `out`."""
     try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        with suppress(FileNotFoundError):
+            os.lstat(out)  # whether there can be this name
+    except OSError as error:
+        raise ValueError(f"Cannot write a book to {out}: {error.strerror}.") from None
+    lessons.refuse_own_folder(out)
+    if Path.cwd().is_relative_to(out):  # which would be replaced under the feet of the shell
+        raise ValueError(f"{out} is the folder you are in; call from outside, or choose another folder.")
+    if stranger := foreign(out, MANIFEST):
+        what = f"something that is no book, or was changed since: {stranger}"
+        raise ValueError(f"{out} has {what}; choose another folder.")
+    pages: dict[str, Path] = {"index": Path("the book's own first page")}
+    for lesson in every:  # as on systems where upper and lower case are one
+        if (other := pages.setdefault(lesson.path.stem.casefold(), lesson.path)) is not lesson.path:
+            page = f"{lesson.path.stem}.html"
+            raise ValueError(f"{lesson.path} and {other} would be one page, {page}; rename one of them.")
+
+
+def _executed(lesson: Lesson, profile: str, folder: Path, limits: Limits, quiet: bool) -> Path:
+    """The notebook of a lesson after a run in which its panels left their frames."""
+    given, out = lesson.own({"profile": profile}), folder / lesson.path.stem
+    try:
+        return run_lesson(
+            lesson, given, out=out, limits=limits, quiet=quiet, variables={"INVTUTOR_FRAMES": "1"}
+        ).notebook
+    except LessonError as error:
+        raise LessonError(error.cause) from None  # the notebook goes away with the scratch
 
 
 # ------------------------------------------------------------------------------------------------- pages
@@ -132,7 +116,7 @@ def _render(every: Sequence[Lesson], notebooks: Sequence[Path], site: Path, prof
         (site / file).write_text(page, encoding="utf-8", errors="replace")  # a file's name may hold half a sign
 
     for number, path in enumerate(notebooks):
-        notebook = lessons.read(path)
+        notebook = read(path)
         _move_frames(notebook, number, site)
         beside = {
             "previous": pages[number - 1] if number else None,
