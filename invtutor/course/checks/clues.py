@@ -1,13 +1,11 @@
-"""Self-checks of lessons 00 and 01. What is decorated is the right answer; see `verdict.check`."""
+"""Self-checks of lessons 00 and 01; see `verdict` for what a row is."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from invtutor.course.checks.verdict import Function, Hint, check
-from invtutor.worlds.risks import correct
+from invtutor.course.checks.verdict import RIGHT, Function, Hint, Rows, check
 
 __all__ = ["NO_MEAN", "batches", "check_accuracy", "check_best_clue", "check_color", "check_pooled"]
 
@@ -29,71 +27,48 @@ def batches() -> Iterator[tuple[Tensor, Tensor]]:
 @check(
     "accuracy",
     "Which predictions does a positive logit stand for? Compare them with the labels and average.",
-    examples=batches,
-    mistakes={
-        "You count the wrong predictions.": lambda z, y: ((z[:, 0] > 0) != y).double().mean(),
-        "Logits are (n, 1) and labels (n,): == compares every prediction with every label. Use logits[:, 0].": (
-            lambda z, y: ((z > 0) == y).double().mean(),
-            lambda z, y: ((z > 0) == y).double(),
-            lambda z, y: ((z > 0) == y).sum() / len(y),
-            lambda z, y: ((z > 0) == y).sum(),
-        ),
-        "You count the right predictions; an accuracy is their share: take the mean.": (
-            lambda z, y: ((z[:, 0] > 0) == y).sum()
-        ),
-        "An accuracy is a share between 0 and 1, no percentage.": lambda z, y: (
-            100 * ((z[:, 0] > 0) == y).double().mean()
-        ),
-        NO_MEAN: lambda z, y: ((z[:, 0] > 0) == y).double(),
-        "A logit is no probability: label 1 begins at logit 0, not at 0.5.": (
-            lambda z, y: ((z[:, 0] > 0.5) == y).double().mean(),
-            lambda z, y: (z[:, 0].round() == y).double().mean(),
-        ),
-        "argmax over a single column is always 0. With one logit, its sign decides.": (
-            lambda z, y: (y == 0).double().mean()
-        ),
-        "That is the share of predictions of label 1. Compare them with the labels.": (
-            lambda z, y: (z > 0).double().mean()
-        ),
-    },
+    batches(),
 )
-def check_accuracy(logits: Tensor, labels: Tensor) -> Any:
+def check_accuracy(logits: Tensor, labels: Tensor) -> Rows:
     """logits (n, 1), labels (n,) → share of right predictions."""
-    return correct(logits, labels).double().mean()
-
-
-def _odds() -> Iterator[tuple[float, float]]:
-    yield from ((0.25, 0.1), (0.25, 0.9), (0.1, 0.2), (0.4, 0.3), (0.05, 0.01), (0.3, 0.6))
+    z, y = logits[:, 0], labels
+    right, square = ((z > 0) == y).double(), ((logits > 0) == y).double()
+    share = right.mean()
+    yield RIGHT, share
+    yield "You count the wrong predictions.", 1 - share
+    broadcast = "Logits are (n, 1) and labels (n,): == compares every prediction with every label. Use logits[:, 0]."
+    yield broadcast, square.mean(), square, square.sum() / len(y), square.sum()
+    yield "You count the right predictions; an accuracy is their share: take the mean.", right.sum()
+    yield "An accuracy is a share between 0 and 1, no percentage.", 100 * share
+    yield NO_MEAN, right
+    half = ((z > 0.5) == y).double().mean()
+    yield "A logit is no probability: label 1 begins at logit 0, not at 0.5.", half, (z.round() == y).double().mean()
+    yield "argmax over a single column is always 0. With one logit, its sign decides.", (y == 0).double().mean()
+    yield "That is the share of predictions of label 1. Compare them with the labels.", (z > 0).double().mean()
 
 
 @check(
     "best clue",
     "Shape is right with chance 1 − label_noise. How often is color right at a flip rate?",
-    examples=_odds,
-    mistakes={
-        "You always say shape. At flip rate 0.1, color is right 90 % of the time.": lambda noise, rate: "shape",
-        "You always say color. At flip rate 0.9, color is right 10 % of the time.": lambda noise, rate: "color",
-        "You name the clue that is right less often.": lambda noise, rate: "color" if noise < rate else "shape",
-        "You compare how often shape is right with how often color is *wrong*.": lambda noise, rate: (
-            "shape" if 1 - noise > rate else "color"
-        ),
-        "You compare how often shape is *wrong* with how often color is right.": lambda noise, rate: (
-            "shape" if noise > 1 - rate else "color"
-        ),
-        "The words are `shape` and `color`, in small letters and alone.": (
-            lambda noise, rate: "Shape" if noise < rate else "Color",
-            lambda noise, rate: "SHAPE" if noise < rate else "COLOR",
-        ),
-        "Return the word, `shape` or `color`, and not how often it is right.": lambda noise, rate: 1 - min(noise, rate),
-        "Return the word, `shape` or `color`, and not whether it is the shape.": (
-            lambda noise, rate: noise < rate,
-            lambda noise, rate: noise > rate,
-        ),
-    },
+    [(0.25, 0.1), (0.25, 0.9), (0.1, 0.2), (0.4, 0.3), (0.05, 0.01), (0.3, 0.6)],
 )
-def check_best_clue(label_noise: float, flip_rate: float) -> str:
+def check_best_clue(label_noise: float, flip_rate: float) -> Rows:
     """→ "shape" or "color"."""
-    return "shape" if label_noise < flip_rate else "color"
+    noise, rate = label_noise, flip_rate
+
+    def word(shape: bool) -> str:
+        return "shape" if shape else "color"
+
+    right = word(noise < rate)
+    yield RIGHT, right
+    yield "You always say shape. At flip rate 0.1, color is right 90 % of the time.", "shape"
+    yield "You always say color. At flip rate 0.9, color is right 10 % of the time.", "color"
+    yield "You name the clue that is right less often.", word(noise >= rate)
+    yield "You compare how often shape is right with how often color is *wrong*.", word(1 - noise > rate)
+    yield "You compare how often shape is *wrong* with how often color is right.", word(noise > 1 - rate)
+    yield "The words are `shape` and `color`, in small letters and alone.", right.capitalize(), right.upper()
+    yield "Return the word, `shape` or `color`, and not how often it is right.", 1 - min(noise, rate)
+    yield "Return the word, `shape` or `color`, and not whether it is the shape.", noise < rate, noise > rate
 
 
 # Lesson 01 ------------------------------------------------------------------------------------------------------------
@@ -127,104 +102,69 @@ def _colored(student: Function) -> Function:
 @check(
     "color",
     "Draw one number per label with torch.rand(…, generator=generator); flip where it lies below the rate.",
-    examples=lambda: [(0.3,), (0.6,), (0.0,), (1.0,)],
+    [(0.3,), (0.6,), (0.0,), (1.0,)],
     probe=_colored,
     compared="the shares of flipped colors where the label is 0 and where it is 1; whether the same generator gives "
     "the same colors again; whether another one gives others (1 is yes)",
     tolerance=0.045,  # four deviations of a share of 3,000 draws
-    mistakes={
-        "The same generator must give the same colors: pass it to torch.rand.": (
-            lambda labels, rate, generator: labels ^ (torch.rand(len(labels)) < rate).long()
-        ),
-        "You flip with chance 1 − flip_rate: a flip is where the draw lies *below* the rate.": (
-            lambda labels, rate, generator: labels ^ (torch.rand(len(labels), generator=generator) >= rate).long()
-        ),
-        "These are flips, not colors: a color is the label, exclusive or (^) the flip.": (
-            lambda labels, rate, generator: torch.rand(len(labels), generator=generator) < rate
-        ),
-        "Nothing is flipped.": lambda labels, rate, generator: labels,
-        "Every color is flipped.": lambda labels, rate, generator: 1 - labels,
-        "You flip label 1 alone; a flip does not depend on the label.": (
-            lambda labels, rate, generator: labels * (torch.rand(len(labels), generator=generator) >= rate).long()
-        ),
-        "You flip label 0 alone; a flip does not depend on the label.": (
-            lambda labels, rate, generator: labels | (torch.rand(len(labels), generator=generator) < rate).long()
-        ),
-        "Your draws follow a normal distribution; torch.rand draws evenly between 0 and 1.": (
-            lambda labels, rate, generator: labels ^ (torch.randn(len(labels), generator=generator) < rate).long()
-        ),
-        "One draw decides for all labels. Draw one number per label.": (
-            lambda labels, rate, generator: labels ^ (torch.rand(1, generator=generator) < rate).long()
-        ),
-        "The generator's own seed is to decide; you give it a fixed one.": (
-            lambda labels, rate, generator: (
-                labels ^ (torch.rand(len(labels), generator=generator.manual_seed(0)) < rate).long()
-            )
-        ),
-    },
 )
-def check_color(labels: Tensor, flip_rate: float, generator: torch.Generator) -> Tensor:
+def check_color(labels: Tensor, flip_rate: float, generator: torch.Generator) -> Rows:
     """labels (n,), flip_rate, generator → colors (n,) in {0, 1}."""
-    return labels ^ (torch.rand(len(labels), generator=generator) < flip_rate).long()
+    n = len(labels)
+    draws = torch.rand(n, generator=generator)
+    flips = (draws < flip_rate).long()
+    yield RIGHT, labels ^ flips
+    unseeded = labels ^ (torch.rand(n) < flip_rate).long()
+    yield "The same generator must give the same colors: pass it to torch.rand.", unseeded
+    yield "You flip with chance 1 − flip_rate: a flip is where the draw lies *below* the rate.", labels ^ (1 - flips)
+    yield "These are flips, not colors: a color is the label, exclusive or (^) the flip.", flips
+    yield "Nothing is flipped.", labels
+    yield "Every color is flipped.", 1 - labels
+    yield "You flip label 1 alone; a flip does not depend on the label.", labels * (1 - flips)
+    yield "You flip label 0 alone; a flip does not depend on the label.", labels | flips
+    normal = labels ^ (torch.randn(n, generator=generator) < flip_rate).long()
+    yield "Your draws follow a normal distribution; torch.rand draws evenly between 0 and 1.", normal
+    yield "One draw decides for all labels. Draw one number per label.", labels ^ flips[0]
+    fixed = torch.rand(n, generator=generator.manual_seed(0))
+    yield "The generator's own seed is to decide; you give it a fixed one.", labels ^ (fixed < flip_rate).long()
 
 
-def _pools() -> Iterator[tuple[list[float], float, float]]:
-    pools = [([0.1, 0.2], 0.25), ([0.1, 0.5], 0.25), ([0.1, 0.1, 0.9], 0.25), ([0.3, 0.3, 0.02], 0.25)]
-    pools += [
-        ([0.05, 0.1], 0.25),
-        ([0.02, 0.9, 0.1], 0.25),
-        ([0.02, 0.3, 0.3], 0.25),
-        ([0.05, 0.1, 0.3], 0.2),
-        ([0.2], 0.1),
-        ([0.9, 0.1, 0.15], 0.25),
-    ]
-    yield from ((rates, noise, test) for rates, noise in pools for test in (0.9, 0.1))
-
-
-def _pooled(uses_color: Callable[[list[float], float], bool]) -> Function:
-    """Whoever decides so in training, at the test."""
-    return lambda rates, noise, test: 1 - test if uses_color(rates, noise) else 1 - noise
+_POOLS = [([0.1, 0.2], 0.25), ([0.1, 0.5], 0.25), ([0.1, 0.1, 0.9], 0.25), ([0.3, 0.3, 0.02], 0.25)]
+_POOLS += [([0.05, 0.1], 0.25), ([0.02, 0.9, 0.1], 0.25), ([0.02, 0.3, 0.3], 0.25), ([0.05, 0.1, 0.3], 0.2)]
+_POOLS += [([0.2], 0.1), ([0.9, 0.1, 0.15], 0.25)]
 
 
 @check(
     "pooled",
     "Each training environment is equally large: average the chance that color is right over them.",
-    examples=_pools,
-    mistakes={
-        "You always follow the color. With flip rates 0.1 and 0.5, it is right less often than the shape.": (
-            _pooled(lambda rates, noise: True)
-        ),
-        "You always follow the shape. With flip rates 0.1 and 0.2, the color is right more often.": (
-            _pooled(lambda rates, noise: False)
-        ),
-        "You follow the clue that is *worse* in training.": (
-            _pooled(lambda rates, noise: sum(rates) / len(rates) > noise)
-        ),
-        "You choose the clue by the test environment; the learner has only seen the training environments.": (
-            lambda rates, noise, test: 1 - min(test, noise)
-        ),
-        "That is the accuracy in training. The chosen clue is now judged at `test_rate`.": (
-            lambda rates, noise, test: 1 - min(sum(rates) / len(rates), noise)
-        ),
-        "You let each environment vote. Pooled, the samples count: average the flip rates.": (
-            _pooled(lambda rates, noise: 2 * sum(rate < noise for rate in rates) > len(rates)),
-            _pooled(lambda rates, noise: sorted(rates)[len(rates) // 2] < noise),
-        ),
-        "You look at the first two environments only; there may be more, or one.": (
-            _pooled(lambda rates, noise: sum(rates[:2]) / len(rates[:2]) < noise),
-            _pooled(lambda rates, noise: sum(rates[:2]) / 2 < noise),
-        ),
-        "You look at the first environment only.": _pooled(lambda rates, noise: rates[0] < noise),
-        "You look at the environment with the lowest flip rate only.": _pooled(lambda rates, noise: min(rates) < noise),
-        "You look at the environment with the highest flip rate only.": (
-            _pooled(lambda rates, noise: max(rates) < noise)
-        ),
-        "You add up the flip rates; average them.": _pooled(lambda rates, noise: sum(rates) < noise),
-        "Where the learner follows the color, its accuracy at the test is 1 − test_rate.": (
-            lambda rates, noise, test: test if sum(rates) / len(rates) < noise else 1 - noise
-        ),
-    },
+    [(rates, noise, test) for rates, noise in _POOLS for test in (0.9, 0.1)],
 )
-def check_pooled(flip_rates: Sequence[float], label_noise: float, test_rate: float) -> float:
+def check_pooled(flip_rates: Sequence[float], label_noise: float, test_rate: float) -> Rows:
     """→ accuracy at test_rate of the single clue that is right more often in training."""
-    return 1 - test_rate if sum(flip_rates) / len(flip_rates) < label_noise else 1 - label_noise
+    rates, noise, test = flip_rates, label_noise, test_rate
+    mean = sum(rates) / len(rates)
+
+    def judged(color: bool) -> float:
+        """The accuracy of whoever has decided for color, or for shape."""
+        return 1 - test if color else 1 - noise
+
+    yield RIGHT, judged(mean < noise)
+    always = "You always follow the color. With flip rates 0.1 and 0.5, it is right less often than the shape."
+    yield always, judged(True)
+    never = "You always follow the shape. With flip rates 0.1 and 0.2, the color is right more often."
+    yield never, judged(False)
+    yield "You follow the clue that is *worse* in training.", judged(mean > noise)
+    peeks = "You choose the clue by the test environment; the learner has only seen the training environments."
+    yield peeks, 1 - min(test, noise)
+    trained = "That is the accuracy in training. The chosen clue is now judged at `test_rate`."
+    yield trained, 1 - min(mean, noise)
+    votes = judged(2 * sum(rate < noise for rate in rates) > len(rates)), judged(sorted(rates)[len(rates) // 2] < noise)
+    yield "You let each environment vote. Pooled, the samples count: average the flip rates.", *votes
+    two = judged(sum(rates[:2]) / len(rates[:2]) < noise), judged(sum(rates[:2]) / 2 < noise)
+    yield "You look at the first two environments only; there may be more, or one.", *two
+    yield "You look at the first environment only.", judged(rates[0] < noise)
+    yield "You look at the environment with the lowest flip rate only.", judged(min(rates) < noise)
+    yield "You look at the environment with the highest flip rate only.", judged(max(rates) < noise)
+    yield "You add up the flip rates; average them.", judged(sum(rates) < noise)
+    turned = test if mean < noise else 1 - noise
+    yield "Where the learner follows the color, its accuracy at the test is 1 − test_rate.", turned

@@ -1,25 +1,29 @@
 """What a self-check is: it compares a student's function with the right one, on examples that the student can read.
 
-A hint names a mistake only where it was *recognized*: the student's values equal those of a known mistake in every
-example. Otherwise it shows the first example that goes wrong: what went in, what was wanted, what was found. A check
-never raises because of the student's function; it returns a `Verdict` that shows itself in the notebook.
+An exercise is one generator. It takes what the student's function takes and yields rows of a hint and values: first
+`RIGHT` with the right answer (or several, where there are), then each known mistake's hint with what those return who
+need it. A hint names a mistake only where it was *recognized*: the student's values equal those of a known mistake in
+every example. Otherwise it shows the first example that goes wrong: what went in, what was wanted, what was found. A
+check never raises because of the student's function; it returns a `Verdict` that shows itself in the notebook.
 """
 
 import copy
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import wraps
+from functools import cached_property, update_wrapper
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["Function", "Hint", "Verdict", "check"]
+__all__ = ["RIGHT", "Check", "Function", "Hint", "Rows", "Verdict", "check"]
 
 Function = Callable[..., Any]
-Examples = Callable[[], Iterable[tuple[Any, ...]]]
+Rows = Iterator[tuple[Any, ...]]
 
+RIGHT = "right"
 CUT = (
     "The value is right, but gradients cannot flow through it: no .item(), no .detach(), no NumPy, no float() and no "
     "torch.no_grad() on the way."
@@ -44,112 +48,142 @@ class Hint(Exception):
     """What a student should read; raised wherever a check finds it out."""
 
 
-def check(
-    title: str,
-    start: str,
-    *,
-    examples: Examples,
-    mistakes: Mapping[str, Function | Sequence[Function]],
-    also: Sequence[Function] = (),
-    probe: Callable[[Function], Function] = lambda function: function,
-    differentiable: Sequence[str] = (),
-    slopes: str = "The value is right; its derivative is not. Is a part of it taken as a constant?",
-    infinite: str = "The value is right, but its derivative is not finite.",
-    keeps: str = "",
-    compared: str = "",
-    tolerance: float = 1e-4,
-) -> Callable[[Function], Callable[[Function], Verdict]]:
-    """Make a check of the right answer, the function that is decorated.
+@dataclass(eq=False)
+class Check:
+    """The check of one exercise, called with the student's function.
 
-    start: the hint for a stub that has not been filled in. examples: arguments to try, the first ones easy to read.
-    mistakes: hint → the function (or functions) that whoever needs the hint has written. also: other right answers,
-    where an exercise has more than one. probe: makes of a function the one whose values are compared, where its own
-    are random; `compared` says what these are. differentiable: names of arguments in which the value must be
-    differentiable; `slopes` is the hint for a wrong derivative, `infinite` for one that is not finite. keeps: the hint
-    for a function that changes its arguments; empty allows it.
+    rows: the generator. start: the hint for a stub that has not been filled in. examples: arguments to try, the first
+    ones easy to read. probe: makes of a function the one whose values are compared, where its own are random;
+    `compared` says what these are. differentiable: names of arguments in which the value must be differentiable;
+    `slopes` is the hint for a wrong derivative, `infinite` for one that is not finite. keeps: the hint for a function
+    that changes its arguments; empty allows it.
     """
 
-    def decorate(answer: Function) -> Callable[[Function], Verdict]:
-        names = list(inspect.signature(probe(answer)).parameters)
-        leaves = [names.index(name) for name in differentiable]
+    rows: Callable[..., Rows]
+    title: str
+    start: str
+    examples: Sequence[tuple[Any, ...]]
+    probe: Callable[[Function], Function] = lambda function: function
+    differentiable: Sequence[str] = ()
+    slopes: str = "The value is right; its derivative is not. Is a part of it taken as a constant?"
+    infinite: str = "The value is right, but its derivative is not finite."
+    keeps: str = ""
+    compared: str = ""
+    tolerance: float = 1e-4
 
-        def call(function: Function, arguments: Sequence[Any]) -> tuple[Any, list[Any]]:
-            own = [_copy(argument, leaf=i in leaves) for i, argument in enumerate(arguments)]
-            value = _value(probe(function)(*own))
-            return value, own
+    def __post_init__(self) -> None:
+        self.names = list(inspect.signature(self.probe(self.rows)).parameters)
+        self.leaves = [self.names.index(name) for name in self.differentiable]
+        update_wrapper(self, self.rows)
 
-        def tried(student: Function, arguments: Sequence[Any]) -> tuple[Any, list[Any]]:
-            """A student's value, and the arguments it was given. Raises Hint for what is no value at all."""
-            try:
-                value, own = call(student, arguments)
-            except (NotImplementedError, Hint):
-                raise
-            except (Exception, SystemExit) as error:  # whatever the student's code raises is theirs to read
-                if leaves and "requires grad" in str(error) and "numpy" in str(error).lower():
-                    raise Hint(CUT) from error
-                where = f"with {_told(names, arguments)} it stopped with {type(error).__name__}: {error}"
-                raise Hint(f"Your function cannot be run: {where}") from error
-            if value is None:
-                raise Hint("Your function returns nothing (None). Is the `return` missing?")
-            tensors = [pair for pair in zip(own, arguments, strict=True) if isinstance(pair[1], Tensor)]
-            if keeps and not all(torch.equal(after, before) for after, before in tensors):
-                raise Hint(keeps)
-            return value, own
+    def __call__(self, student: Function) -> Verdict:
+        try:
+            with torch.random.fork_rng(devices=[]):  # the student's own draws go on where they were
+                torch.manual_seed(0)
+                self._judge(student)
+        except NotImplementedError:
+            return Verdict(False, f"{self.title}: not written yet. {self.start}")
+        except Hint as hint:
+            return Verdict(False, f"{self.title}: not yet. {hint}")
+        return Verdict(True, f"{self.title}: solved.")
 
-        def judge(student: Function) -> None:
-            if not callable(student):
-                raise Hint("Hand over the function itself: its name, without brackets after it.")
-            cases = list(examples())
-            found = [tried(student, arguments) for arguments in cases]
-            values = [value for value, _ in found]
-            wanted = [call(answer, arguments)[0] for arguments in cases]
-            if any(_agree(function, values) for function in also):
-                return
-            for arguments, value, right in zip(cases, values, wanted, strict=True):
-                if not _same(value, right, tolerance):
-                    raise Hint(_recognized(values) or _compared(arguments, value, right))
-            for arguments, (value, own) in zip(cases, found, strict=True):
-                if leaves and not (isinstance(value, Tensor) and value.requires_grad):
-                    raise Hint(CUT)
-                right, theirs = call(answer, arguments)
-                slope, wish = (_slopes(*pair, leaves) for pair in ((value, own), (right, theirs)))
-                if not _same(slope, wish, tolerance):
-                    raise Hint(slopes if slope.isfinite().all() else infinite)
+    @cached_property
+    def known(self) -> dict[str, list[Function]]:
+        """Hint → the functions of those who need it; with the right ones."""
+        found: list[tuple[Any, ...]] = []
 
-        def _recognized(values: Sequence[Any]) -> str:
-            for hint, known in mistakes.items():
-                if any(_agree(wrong, values) for wrong in (known if isinstance(known, Sequence) else [known])):
-                    return hint
-            return ""
+        def all_rows(*arguments: Any) -> Any:
+            found[:] = self.rows(*arguments)
+            return found[0][1]
 
-        def _compared(arguments: Sequence[Any], value: Any, right: Any) -> str:
-            words = f"With {_told(names, arguments)}: wanted {_seen(right, value)}, found {_seen(value, right)}."
-            return f"{words} Compared are {compared}." if compared else words
+        self._call(all_rows, self.examples[0])
+        return {
+            hint: [self._column(number, place) for place in range(1, len(values) + 1)]
+            for number, (hint, *values) in enumerate(found)
+        }
 
-        def _agree(function: Function, values: Sequence[Any]) -> bool:
-            """Whether a function has these values in all examples."""
-            try:
-                known = (call(function, arguments)[0] for arguments in examples())
-                return all(_same(value, other, tolerance) for value, other in zip(values, known, strict=True))
-            except Exception:  # a mistake need not run on each example
-                return False
+    @property
+    def mistakes(self) -> dict[str, list[Function]]:
+        return {hint: functions for hint, functions in self.known.items() if hint != RIGHT}
 
-        @wraps(answer)
-        def checked(student: Function) -> Verdict:
-            try:
-                with torch.random.fork_rng(devices=[]):  # the student's own draws go on where they were
-                    torch.manual_seed(0)
-                    judge(student)
-            except NotImplementedError:
-                return Verdict(False, f"{title}: not written yet. {start}")
-            except Hint as hint:
-                return Verdict(False, f"{title}: not yet. {hint}")
-            return Verdict(True, f"{title}: solved.")
+    def _column(self, number: int, place: int) -> Function:
+        """One value of one row, as a function."""
+        return lambda *arguments: next(islice(self.rows(*arguments), number, None))[place]
 
-        checked.mistakes, checked.examples = mistakes, examples  # type: ignore[attr-defined]
-        return checked
+    def _call(self, function: Function, arguments: Sequence[Any]) -> tuple[Any, list[Any]]:
+        own = [_copy(argument, leaf=i in self.leaves) for i, argument in enumerate(arguments)]
+        return _value(self.probe(function)(*own)), own
 
-    return decorate
+    def _tried(self, student: Function, arguments: Sequence[Any]) -> tuple[Any, list[Any]]:
+        """A student's value, and the arguments it was given. Raises Hint for what is no value at all."""
+        try:
+            value, own = self._call(student, arguments)
+        except (NotImplementedError, Hint):
+            raise
+        except (Exception, SystemExit) as error:  # whatever the student's code raises is theirs to read
+            if self.leaves and "requires grad" in str(error) and "numpy" in str(error).lower():
+                raise Hint(CUT) from error
+            where = f"with {self._told(arguments)} it stopped with {type(error).__name__}: {error}"
+            raise Hint(f"Your function cannot be run: {where}") from error
+        if value is None:
+            raise Hint("Your function returns nothing (None). Is the `return` missing?")
+        tensors = [pair for pair in zip(own, arguments, strict=True) if isinstance(pair[1], Tensor)]
+        if self.keeps and not all(torch.equal(after, before) for after, before in tensors):
+            raise Hint(self.keeps)
+        return value, own
+
+    def _judge(self, student: Function) -> None:
+        if not callable(student):
+            raise Hint("Hand over the function itself: its name, without brackets after it.")
+        answer, *others = self.known[RIGHT]
+        found = [self._tried(student, arguments) for arguments in self.examples]
+        wanted = [self._call(answer, arguments) for arguments in self.examples]
+        values = [value for value, _ in found]
+        if any(self._agree(function, values) for function in others):
+            return
+        for arguments, value, (right, _) in zip(self.examples, values, wanted, strict=True):
+            if not self._same(value, right):
+                raise Hint(self._recognized(values) or self._compared(arguments, value, right))
+        if self.leaves:
+            for pair, wish in zip(found, wanted, strict=True):
+                self._judge_slopes(*pair, _slopes(*wish, self.leaves))
+
+    def _judge_slopes(self, value: Any, own: Sequence[Any], wish: Tensor) -> None:
+        if not (isinstance(value, Tensor) and value.requires_grad):
+            raise Hint(CUT)
+        slope = _slopes(value, own, self.leaves)
+        if not self._same(slope, wish):
+            raise Hint(self.slopes if slope.isfinite().all() else self.infinite)
+
+    def _recognized(self, values: Sequence[Any]) -> str:
+        agreed = (hint for hint, wrong in self.mistakes.items() if any(self._agree(one, values) for one in wrong))
+        return next(agreed, "")
+
+    def _agree(self, function: Function, values: Sequence[Any]) -> bool:
+        """Whether a function has these values in all examples."""
+        known = (self._call(function, arguments)[0] for arguments in self.examples)
+        return all(self._same(value, other) for value, other in zip(values, known, strict=True))
+
+    def _compared(self, arguments: Sequence[Any], value: Any, right: Any) -> str:
+        words = f"With {self._told(arguments)}: wanted {_seen(right, value)}, found {_seen(value, right)}."
+        return f"{words} Compared are {self.compared}." if self.compared else words
+
+    def _told(self, arguments: Sequence[Any]) -> str:
+        return ", ".join(f"{name} = {_seen(_value(a))}" for name, a in zip(self.names, arguments, strict=True))
+
+    def _same(self, found: Any, wanted: Any) -> bool:
+        if not (isinstance(found, Tensor) and isinstance(wanted, Tensor)):
+            return type(found) is type(wanted) and bool(found == wanted)
+        if wanted.dim() == 0 and found.numel() == 1:  # one number is one number, whatever its shape
+            found = found.reshape(())
+        return (found.shape, found.dtype) == (wanted.shape, wanted.dtype) and torch.allclose(
+            found.detach(), wanted.detach(), rtol=1e-4, atol=self.tolerance, equal_nan=True
+        )
+
+
+def check(title: str, start: str, examples: Iterable[tuple[Any, ...]], **options: Any) -> Callable[..., Check]:
+    """Make a check of the exercise that is decorated; options as for `Check`."""
+    return lambda rows: Check(rows, title, start, tuple(examples), **options)
 
 
 def _copy(argument: Any, *, leaf: bool) -> Any:
@@ -173,27 +207,11 @@ def _value(found: Any) -> Any:
     return found if number.is_complex() else number.double()
 
 
-def _same(found: Any, wanted: Any, tolerance: float) -> bool:
-    if not (isinstance(found, Tensor) and isinstance(wanted, Tensor)):
-        return type(found) is type(wanted) and bool(found == wanted)
-    if wanted.dim() == 0 and found.numel() == 1:  # one number is one number, whatever its shape
-        found = found.reshape(())
-    return found.shape == wanted.shape and torch.allclose(
-        found.detach(), wanted.detach(), rtol=1e-4, atol=tolerance, equal_nan=True
-    )
-
-
 def _slopes(value: Tensor, own: Sequence[Any], leaves: Sequence[int]) -> Tensor:
-    """The derivative of the value, or of the sum of its entries, in the arguments that want one; () where none does."""
+    """The derivative of the value, or of the sum of its entries, in the arguments that want one."""
     inputs = [own[i] for i in leaves]
-    if not inputs:
-        return torch.zeros(0)
     slopes = torch.autograd.grad(value.sum(), inputs, allow_unused=True, retain_graph=True)
     return torch.cat([(torch.zeros_like(x) if g is None else g).flatten() for g, x in zip(slopes, inputs, strict=True)])
-
-
-def _told(names: Sequence[str], arguments: Sequence[Any]) -> str:
-    return ", ".join(f"{name} = {_seen(_value(a))}" for name, a in zip(names, arguments, strict=True))
 
 
 def _seen(value: Any, other: Any = None) -> str:
