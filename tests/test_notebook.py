@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 
 from invtutor.course import notebook
-from invtutor.course.lessons import VIEW
+from invtutor.course.reading import VIEW
 from invtutor.widgets import Panel
 from invtutor.worlds.digits import Digits
 
