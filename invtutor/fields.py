@@ -14,7 +14,20 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 
 from invtutor.words import literal, meant, shown
 
-__all__ = ["Range", "check", "fit", "from_text", "hints", "knobs", "one_of", "range_of", "require", "valid", "within"]
+__all__ = [
+    "Range",
+    "check",
+    "fit",
+    "from_text",
+    "hints",
+    "knobs",
+    "members",
+    "one_of",
+    "range_of",
+    "require",
+    "valid",
+    "within",
+]
 
 
 class Range(NamedTuple):
@@ -104,7 +117,7 @@ def fit(name: str, hint: Any, given: object, limits: Range | None = None) -> Any
     try:
         return _cast(hint, limits, given)
     except (TypeError, ValueError, OverflowError, RecursionError):
-        words = [word for part in _members(hint) if get_origin(part) is Literal for word in get_args(part)]
+        words = [word for part in members(hint) if get_origin(part) is Literal for word in get_args(part)]
         guessed = meant(given, words) if isinstance(given, str) and all(isinstance(w, str) for w in words) else ""
         message = f"Parameter `{name}` should be {_wish(hint, limits)}. Found {shown(given)}.{guessed}"
         raise ValueError(message) from None
@@ -112,7 +125,7 @@ def fit(name: str, hint: Any, given: object, limits: Range | None = None) -> Any
 
 def from_text(hint: Any, text: str) -> object:
     """What a text of a command line says to a field with this hint; the text itself where it says nothing."""
-    parts = list(_members(hint))
+    parts = list(members(hint))
     if any(part is str or isinstance(next(iter(get_args(part)), None), str) for part in parts):
         return text
     try:
@@ -121,14 +134,15 @@ def from_text(hint: Any, text: str) -> object:
         return text
 
 
-def _members(hint: Any) -> Iterator[Any]:
+def members(hint: Any) -> Iterator[Any]:
+    """The types of a union, or the one that it is."""
     yield from get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 
 def _plain(hint: Any) -> bool:
     """Whether it is made of numbers, words, switches, None and lists of them."""
     return all(
-        part in (bool, int, float, str, NoneType) or get_origin(part) in (Literal, tuple) for part in _members(hint)
+        part in (bool, int, float, str, NoneType) or get_origin(part) in (Literal, tuple) for part in members(hint)
     )
 
 
@@ -136,7 +150,7 @@ def _cast(hint: Any, limits: Range | None, given: object) -> Any:
     """TypeError or ValueError where that would guess, or lose something."""
     if hasattr(given, "tolist"):
         given = given.tolist()  # NumPy's and torch's numbers are no values of JSON
-    for part in _members(hint):
+    for part in members(hint):
         if part is NoneType:
             fits = given is None
         elif get_origin(part) is Literal:
@@ -162,7 +176,7 @@ def _cast(hint: Any, limits: Range | None, given: object) -> Any:
 def _wish(hint: Any, limits: Range | None) -> str:
     bounds = f" in {limits}" if limits else ""
     words = []
-    for part in _members(hint):
+    for part in members(hint):
         if get_origin(part) is Literal:
             words.append(f"one of {', '.join(map(str, get_args(part)))}")
         elif get_origin(part) is tuple:

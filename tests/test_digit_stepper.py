@@ -16,20 +16,20 @@ from invtutor.worlds.digits import Digits
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import accuracy, risk
 
-Start = tuple[nn.Module, list[Environment]]
+Start = tuple[nn.Module, list[Environment], tuple[float, ...]]
 
 
 @pytest.fixture(params=[(0.1, 0.2), (0.1, 0.2, 0.3)], ids=["two", "three"])
 def start(request: pytest.FixtureRequest, digits: Digits) -> Start:
     recipe = Recipe.profile("smoke", "erm", source=digits.source, flip_rates=request.param, samples=300, width=8)
     ready = assemble(recipe, digits)
-    return ready.algorithm.model, list(ready.world.train)
+    return ready.algorithm.model, list(ready.world.train), request.param
 
 
 @pytest.mark.parametrize(("alpha", "weight"), [(0.0, 0.5), (0.5, 10.0)])
 def test_an_update_is_that_of_the_method(start: Start, alpha: float, weight: float) -> None:
-    model, environments = start
-    stepper = DigitStepper(model, environments, inner_rate=alpha, penalty_weight=weight, learning_rate=0.7)
+    model, environments, rates = start
+    stepper = DigitStepper(model, environments, rates, inner_rate=alpha, penalty_weight=weight, learning_rate=0.7)
     for _ in range(stepper.last + 1):
         stepper.press("Step")
     assert stepper.text.startswith(f"Update 2, stage 0 of {2 * len(environments) + 1}.")
@@ -41,8 +41,8 @@ def test_an_update_is_that_of_the_method(start: Start, alpha: float, weight: flo
 
 
 def test_the_text_says_the_numbers_of_the_stage(start: Start) -> None:
-    model, environments = start
-    stepper = DigitStepper(model, environments, inner_rate=0.5)
+    model, environments, rates = start
+    stepper = DigitStepper(model, environments, rates, inner_rate=0.5)
     words, pictures = [stepper.text], {bytes(stepper.image.value)}
     for _ in range(stepper.last):
         stepper.press("Step")
@@ -65,8 +65,8 @@ def test_the_text_says_the_numbers_of_the_stage(start: Start) -> None:
 
 
 def test_what_an_inner_step_changes_can_be_seen_and_is_ringed_where_it_is_judged(start: Start) -> None:
-    model, environments = start
-    stepper = DigitStepper(model, environments, inner_rate=0.1)
+    model, environments, rates = start
+    stepper = DigitStepper(model, environments, rates, inner_rate=0.1)
     for stage in range(1, stepper.last):
         stepper.press("Step")
         named = {ax.get_ylabel(): ax for ax in stepper.picture().axes}
@@ -80,13 +80,13 @@ def test_what_an_inner_step_changes_can_be_seen_and_is_ringed_where_it_is_judged
         rings = [line.get_xydata()[0] for line in change.lines if line.get_gid() == "judged"]
         i, outer = (stage - 1) // 2, stage % 2 == 0
         others = [j for j in range(len(environments)) if j != i] if outer else []
-        assert np.allclose(rings, [(environments[j].flip_rate, moved[j]) for j in others] or rings)
+        assert np.allclose(rings, [(rates[j], moved[j]) for j in others] or rings)
         assert len(rings) == len(others) and not [line for line in risks.lines if line.get_gid() == "judged"]
 
 
 def test_accuracy_is_that_of_the_same_digits_recolored(start: Start) -> None:
-    model, environments = start
-    stepper = DigitStepper(model, environments)
+    model, environments, rates = start
+    stepper = DigitStepper(model, environments, rates)
     for rate, shift in ((0.0, 0), (1.0, 1)):
         found = [accuracy(model, recolored(environment, shift)) for environment in environments]
         assert stepper.accuracy(rate) == pytest.approx(sum(found) / len(found), abs=1e-6)
@@ -103,8 +103,8 @@ def test_sliders_act(start: Start) -> None:
 
 
 def test_wrong_arguments_are_named(start: Start) -> None:
-    model, environments = start
-    with pytest.raises(ValueError, match="`environments` should have at least two"):
-        DigitStepper(model, environments[:1])
+    model, environments, rates = start
+    with pytest.raises(ValueError, match="`environments` should be at least two"):
+        DigitStepper(model, environments[:1], rates[:1])
     with pytest.raises(ValueError, match="`penalty_weight` should be one of"):
-        DigitStepper(model, environments, penalty_weight=3.0)
+        DigitStepper(model, environments, rates, penalty_weight=3.0)

@@ -18,14 +18,20 @@ from invtutor.worlds.environment import Environment
 
 RATES = [0.0, 0.25, 0.5, 0.75, 1.0]
 CURVES = {"shape": [0.75] * 5, "color": [1.0, 0.75, 0.5, 0.25, 0.0]}
-SIDE = figures.SIDE
+SIDE = 14
 
 
 def canvas(n: int = 40, classes: int = 2, patch: bool = False) -> Canvas:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (n, 28, 28), generator=generator).to(torch.uint8)
     return Canvas.draw(
-        images, torch.arange(n) % 10, label_noise=0.25, classes=classes, patch=patch, generator=generator
+        images,
+        torch.arange(n) % 10,
+        torch.arange(n),
+        label_noise=0.25,
+        classes=classes,
+        patch=patch,
+        generator=generator,
     )
 
 

@@ -100,7 +100,7 @@ def test_the_text_is_true_wherever_the_sliders_stand(curvature: float, angle: fl
 def test_what_a_slider_has_not_is_refused() -> None:
     panel = gradient_rules_panel()
     for wrong in ({"angle": 90.0}, {"curvature": "steep"}, {"angle": float("nan")}, {"curvature": 2.0, "angle": True}):
-        with pytest.raises(ValueError, match=r"Parameter `\w+` should be in \[.+\]\. Found"):
+        with pytest.raises(ValueError, match=r"Parameter `\w+` should be a finite number in \[.+\]\. Found"):
             panel.set(**wrong)
     with pytest.raises(ValueError, match=r"Parameter `threshold` should be one of 0\.0, 0\.5, 1\.0\. Found 0\.7"):
         threshold_panel(outcomes(), 16).set(threshold=0.7)

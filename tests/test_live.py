@@ -38,7 +38,7 @@ from invtutor.runs.session import (
     switch,
 )
 from invtutor.widgets import Live, live, live_panel
-from invtutor.worlds.colored_mnist import World
+from invtutor.worlds.colored_mnist import ColoredWorld
 from invtutor.worlds.digits import Digits
 
 
@@ -365,7 +365,7 @@ def test_errors_are_shown_and_kept_and_a_fresh_run_recovers(digits: Digits, monk
     made.press("reset")
     assert made.error is None and "Error" not in made.status.value
     made.run(2)
-    with pytest.raises(ValueError, match="`values` should name some of preset"):
+    with pytest.raises(ValueError, match="`values` should be values for some of preset"):
         made.set(steps=3)
     with pytest.raises(ValueError, match="`name` should be one of play"):
         made.press("stop")
@@ -377,7 +377,7 @@ def test_a_fresh_run_that_cannot_be_built_says_so(digits: Digits, monkeypatch: p
 
     made = panel(digits)
     with monkeypatch.context() as patch:
-        patch.setattr("invtutor.runs.session.build", full)
+        patch.setattr("invtutor.runs.session.assemble", full)
         with pytest.raises(MemoryError):
             made.set(seed=3)
     assert made.session is None and "Stopped by an error. MemoryError: no room" in made.status.value
@@ -805,11 +805,10 @@ def lesson_world(**changes: Any) -> Session:
     """A session that has the recipe's words and no digits: hints need no more."""
     recipe = PRESETS["ERM takes the color"].recipe(Recipe.profile("quick", **{"samples": 5000} | changes))
     noise = (recipe.label_noise,) * len(recipe.flip_rates)
-    train = [SimpleNamespace(name=f"train {i}", flip_rate=rate) for i, rate in enumerate(recipe.flip_rates)]
     canvas = SimpleNamespace(patch_draws=None, classes=recipe.classes)
-    world = World(train, (), canvas, noise, recipe.grayscale)
+    world = ColoredWorld((), (), canvas, recipe.flip_rates, noise, recipe.grayscale)
     source = "rendered" if recipe.source == "rendered" else "mnist"
-    return SimpleNamespace(recipe=recipe, world=world, digits=SimpleNamespace(source=source))
+    return SimpleNamespace(recipe=recipe, world=world, data=SimpleNamespace(source=source))
 
 
 def test_a_hint_tells_what_was_seen_where_it_was_seen() -> None:

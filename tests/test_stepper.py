@@ -205,6 +205,9 @@ def test_nothing_runs_unless_it_is_asked_to() -> None:
 def test_wrong_arguments_are_named() -> None:
     with pytest.raises(ValueError, match=r"Parameter `penalty_weight` should be one of 0, 0\.5.* Found 3\.0\."):
         Stepper(penalty_weight=3.0)
+    with pytest.raises(ValueError, match=r"Parameter `inner_rate` should be a finite number in \[0, 100\]"):
+        Stepper(inner_rate=101.0)
+    assert Stepper(inner_rate=7.0).values["inner_rate"] == 7.0, "beyond the slider's usual end"
     with pytest.raises(ValueError, match="Parameter `flip_rates`"):
         Stepper((0.1,))
     with pytest.raises(ValueError, match="Parameter `name` should be one of Step, Back, Play, Reset"):

@@ -23,7 +23,9 @@ WEIGHTS = (0.0, 1.0, 100.0, 1e4)
 def canvas() -> Canvas:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (40, 28, 28), generator=generator).to(torch.uint8)
-    return Canvas.draw(images, torch.arange(40) % 10, label_noise=0.25, classes=2, patch=False, generator=generator)
+    return Canvas.draw(
+        images, torch.arange(40) % 10, torch.arange(40), label_noise=0.25, classes=2, patch=False, generator=generator
+    )
 
 
 def run(weight: float, seed: int, penalty: bool = True) -> Run:
@@ -117,7 +119,7 @@ def test_wrong_arguments_are_named() -> None:
         penalty_panel({})
     with pytest.raises(ValueError, match="Parameter `value`"):
         flip_panel(value=1.2)
-    with pytest.raises(ValueError, match="Parameter `values` should name one of flip_rate"):
+    with pytest.raises(ValueError, match="Parameter `values` should be values for some of flip_rate"):
         flip_panel().set(rate=0.1)
     with pytest.raises(ValueError, match="visible description"):
         Panel({"x": ipywidgets.IntSlider()}, lambda figure, x: "")

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from invtutor.figures.base import COLORS, NORMAL, Screen, new_figure, png
-from invtutor.figures.gallery import INKS, SIDE, digits, recolor
+from invtutor.figures.gallery import INKS, digits, recolor
 from invtutor.figures.gradients import along_threshold, bowls, pixel_maps, survivors
 from invtutor.figures.lines import accuracy_curves, along_penalty, environment_risks, histories, move_cursor
 from invtutor.figures.planes import arrow, path, place, plane, regions, shades
@@ -20,7 +20,6 @@ __all__ = [
     "COLORS",
     "INKS",
     "NORMAL",
-    "SIDE",
     "Artist",
     "Axes",
     "Figure",

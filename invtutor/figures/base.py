@@ -27,7 +27,7 @@ __all__ = [
     "decade",
     "new_figure",
 ]
-__all__ += ["note", "png", "require", "shifts", "styles", "tidy"]
+__all__ += ["note", "png", "shifts", "styles", "tidy"]
 
 # Okabe and Ito's colors, told apart by color-blind readers, dark enough for text on white.
 COLORS = ("#0072B2", "#D55E00", "#00795A", "#A2457F", "#3D3D3D")
@@ -84,11 +84,6 @@ class Screen:
         buffer = BytesIO()
         imsave(buffer, self._canvas.buffer_rgba(), format="png", metadata=METADATA, pil_kwargs={"compress_level": 3})
         return buffer.getvalue()
-
-
-def require(name: str, holds: bool, wish: str, found: object) -> None:
-    if not holds:
-        raise ValueError(f"Parameter `{name}` should be {wish}. Found {found!r}.")
 
 
 def decade(power: int) -> str:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
+from invtutor.fields import require
 from invtutor.figures.base import (
     COLORS,
     DASHES,
@@ -19,7 +20,6 @@ from invtutor.figures.base import (
     SMALL,
     new_figure,
     note,
-    require,
     shifts,
     styles,
     tidy,

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
+from invtutor.fields import require
 from invtutor.figures.base import (
     DIM,
     FAINT,
@@ -23,7 +24,6 @@ from invtutor.figures.base import (
     SMALL,
     decade,
     note,
-    require,
     shifts,
     styles,
     tidy,

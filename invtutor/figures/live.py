@@ -1,13 +1,14 @@
-"""A training as it goes on: accuracies, risks and the steered knob over the steps, the curve, and a few predictions."""
+"""A training as it goes on: accuracies, risks and the steered knob over the steps; where a world has them, its accuracy
+curve and a few pictures with what is predicted of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import floor, log10
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.text import Annotation
+from matplotlib.text import Annotation, Text
 
 from invtutor.figures.base import DIM, MARKERS, NORMAL, SMALL, Screen, decade, new_figure, shifts, styles, tidy
 from invtutor.figures.gallery import digits
@@ -15,20 +16,30 @@ from invtutor.figures.lines import accuracy_curves
 from invtutor.runs.history import History
 from invtutor.worlds.environment import Environment
 
-__all__ = ["LivePicture"]
+__all__ = ["RATES", "Curve", "LivePicture"]
 
 RATES = [i / 20 for i in range(21)]
 POINTS = 400  # drawn per line: more than its pixels show
 
 
+class Curve(NamedTuple):
+    """What stands still about an accuracy curve: the flip rates of the dots on it, one for each line of accuracy in
+    their order, and what `accuracy_curves` marks."""
+
+    flip_rates: Sequence[float]
+    train_rates: Sequence[float]
+    ceiling: float | None
+    chance: float
+
+
 class LivePicture:
     """One figure that follows a training: what stands still is drawn once, the lines move (`base.Screen`).
 
-    accuracies, risks: for each line's label the metric's name in the history or the trace, in the same order.
-    flip_rates: the place of each of them on the curve. label: of the knob in the lowest plot.
-    scale: smallest and largest positive value of its logarithmic axis; None is a linear one from 0 to 1.
-    shown: digits whose predictions are written below them; a frame says what it says in `gallery.digits`, and a cross
-    marks what is misread. steps: the first width of the time axis.
+    accuracies, risks: for each line's label the metric's name in the history or the trace; equal labels look alike.
+    label: of the knob in the lowest plot. scale: smallest and largest positive value of its logarithmic axis; None is a
+    linear one from 0 to 1. steps: the first width of the time axis. curve: None in a world without one.
+    shown: samples whose predictions are written below their pictures; a frame says what it says in `gallery.digits`,
+    and a cross marks what is misread. None where they are no pictures. title: above them.
     """
 
     def __init__(
@@ -36,37 +47,49 @@ class LivePicture:
         accuracies: Mapping[str, str],
         risks: Mapping[str, str],
         *,
-        flip_rates: Sequence[float],
-        train_rates: Sequence[float],
-        ceiling: float,
-        chance: float,
         label: str,
         scale: tuple[float, float] | None,
-        shown: Environment,
         steps: int,
+        curve: Curve | None = None,
+        shown: Environment | None = None,
+        title: str = "",
         width: int = 900,
         height: int = 600,
     ):
         self.figure = new_figure(width, height)
         self.figure.set_layout_engine("none")  # pictures must not jump, and a layout costs more than the lines
-        self._flip_rates, self._names = list(flip_rates), (accuracies, risks)
+        self._names = (accuracies, risks)
+        labels = list(dict.fromkeys([*accuracies, *risks]))
+        looks = dict(zip(labels, styles(len(labels)), strict=True))
         self._steps = self._span = steps
-        self._labels = shown.labels.tolist()
         self._scale = scale
         place = self.figure.add_axes
-        self._accuracy = tidy(place((0.07, 0.625, 0.335, 0.325)))
-        self._risk = tidy(place((0.07, 0.345, 0.335, 0.235)))
-        self._setting = tidy(place((0.07, 0.085, 0.335, 0.2)))
-        self._curve = accuracy_curves(
-            {"": [chance] * len(RATES)},
-            RATES,
-            train_rates=train_rates,
-            ceiling=ceiling,
-            chance=chance,
-            ax=place((0.615, 0.53, 0.37, 0.405)),
-        )
-        self._wall = digits(shown, columns=5, rows=2, gap=3, ax=place((0.56, 0.01, 0.43, 0.355)))
-        self._wall.set_title("at p = 0.9: label → prediction; framed: color ≠ label", fontsize=NORMAL, loc="left")
+        across = 0.335 if curve or shown else 0.75
+        self._accuracy = tidy(place((0.07, 0.625, across, 0.325)))
+        self._risk = tidy(place((0.07, 0.345, across, 0.235)))
+        self._setting = tidy(place((0.07, 0.085, across, 0.2)))
+        self._curve = curve
+        self._now: Line2D | None = None
+        if curve:
+            ax = accuracy_curves(
+                {"": [curve.chance] * len(RATES)},
+                RATES,
+                train_rates=curve.train_rates,
+                ceiling=curve.ceiling,
+                chance=curve.chance,
+                ax=place((0.615, 0.53, 0.37, 0.405)),
+            )
+            (self._now,) = (line for line in ax.lines if line.get_gid() == "curve")
+            self._dots = [
+                _line(ax, style["color"], marker=marker, markersize=8, linestyle="none", zorder=4)
+                for style, marker in zip(looks.values(), MARKERS, strict=False)
+            ]
+        self._labels = shown.labels.tolist() if shown else []
+        self._captions: list[Text] = []
+        if shown:
+            ax = digits(shown, columns=5, rows=2, gap=3, ax=place((0.56, 0.01 if curve else 0.3, 0.43, 0.355)))
+            ax.set_title(title, fontsize=NORMAL, loc="left")
+            self._captions = list(ax.texts)
         self._accuracy.set(ylim=(0, 100), ylabel="accuracy, %")
         self._risk.set(ylim=(0, 1), ylabel="risk, nats")
         self._setting.set(xlabel="step", ylabel=label)
@@ -76,18 +99,12 @@ class LivePicture:
             _log_axis(self._setting, *scale)
         else:
             self._setting.set_ylim(-0.05, 1.05)
-        self._lines = [_lines(self._accuracy, accuracies), _lines(self._risk, risks)]
+        self._lines = [_lines(self._accuracy, accuracies, looks), _lines(self._risk, risks, looks)]
         self._knob_line = _line(self._setting, "black", drawstyle="steps-post", linewidth=2)
         self._level = _line(self._setting, DIM, linestyle=":", linewidth=1.5)
         self._level_text = _label(self._setting, DIM)
-        (now,) = (line for line in self._curve.lines if line.get_gid() == "curve")
-        self._now = now
-        self._dots = [
-            _line(self._curve, style["color"], marker=marker, markersize=8, linestyle="none", zorder=4)
-            for style, marker in zip(styles(len(flip_rates)), MARKERS, strict=False)
-        ]
         self._note = self._setting.set_title("", loc="left", fontsize=SMALL, color=DIM)
-        for artist in (self._now, self._note, *self._wall.texts):
+        for artist in (self._note, *self._captions, *([self._now] if self._now else [])):
             artist.set_animated(True)
         self._set_span(steps)
 
@@ -103,7 +120,8 @@ class LivePicture:
         note: str,
     ) -> bytes:
         """The picture as PNG. acted: from which step on the knob acted with which value; curve: accuracy at `RATES`;
-        at: at `flip_rates`; setting: where the knob stands; note: above its plot."""
+        at: at the curve's flip rates; both are empty where there is none; setting: where the knob stands; note: above
+        its plot."""
         every = 1 + len(history) // POINTS
         kept = [a | b for a, b in zip(history.records[::-every][::-1], trace.records[::-every][::-1], strict=True)]
         steps = np.array([record["step"] for record in kept], dtype=float)
@@ -118,7 +136,7 @@ class LivePicture:
             if ax is self._risk:
                 self._set_top(max(float(np.nanmax(column)) for column in columns))
             ends = [column[-1] for column in columns]
-            moved = _above_the_floor(ax, ends, shifts(ax, ends))
+            moved = _inside(ax, ends, shifts(ax, ends))
             for (line, text), label, column, shift in zip(lines, names, columns, moved, strict=True):
                 line.set_data(steps, column)
                 text.xy = (steps[-1], column[-1])
@@ -131,10 +149,11 @@ class LivePicture:
         self._level_text.xy = (self._span, setting)
         self._level_text.set_text(f"set to {setting:,.10g}")
         self._note.set_text(note)
-        self._now.set_ydata(100 * np.asarray(curve))
-        for dot, rate, value in zip(self._dots, self._flip_rates, at, strict=True):
-            dot.set_data([rate], [100 * value])
-        for caption, truth, says in zip(self._wall.texts, self._labels, predicted, strict=True):
+        if self._curve and self._now:
+            self._now.set_ydata(100 * np.asarray(curve))
+            for dot, rate, value in zip(self._dots, self._curve.flip_rates, at, strict=False):
+                dot.set_data([rate], [100 * value])
+        for caption, truth, says in zip(self._captions, self._labels, predicted, strict=bool(self._captions)):
             caption.set_text(f"{truth} → {says}  {'✓' if says == truth else '✗'}")
             caption.set_color(DIM if says == truth else "black")
             caption.set_fontweight("normal" if says == truth else "bold")
@@ -166,14 +185,17 @@ class LivePicture:
             self._screen = Screen(self.figure)
 
 
-def _above_the_floor(ax: Axes, values: Sequence[float], shifts: Sequence[float]) -> list[float]:
-    """Lift labels that were spread so far down that they would reach into the plot below."""
+def _inside(ax: Axes, values: Sequence[float], shifts: Sequence[float]) -> list[float]:
+    """Lift labels that were spread so far down that they would reach into the plot below, and lower those that would
+    leave the picture."""
     points = 72 / ax.figure.dpi
-    floor = ax.transAxes.transform((0, 0))[1] * points
-    lowest = min(
+    floor, top = ax.transAxes.transform((0, 0))[1] * points, ax.figure.bbox.y1 * points
+    places = [
         ax.transData.transform((0, value))[1] * points + shift for value, shift in zip(values, shifts, strict=True)
-    )
-    lift = max(0.0, floor + SMALL / 2 - lowest) if np.isfinite(lowest) else 0.0
+    ]
+    if not places or not np.isfinite(places).all():
+        return list(shifts)
+    lift = max(0.0, floor + SMALL / 2 - min(places)) + min(0.0, top - SMALL / 2 - max(places))
     return [shift + lift for shift in shifts]
 
 
@@ -187,11 +209,11 @@ def _label(ax: Axes, color: str) -> Annotation:
     return ax.annotate("", (0, 0), (6, 0), textcoords="offset points", annotation_clip=False, **style)
 
 
-def _lines(ax: Axes, names: Mapping[str, str]) -> list[tuple[Line2D, Annotation]]:
+def _lines(ax: Axes, names: Iterable[str], looks: Mapping[str, Mapping[str, Any]]) -> list[tuple[Line2D, Annotation]]:
     pairs = []
-    for style in styles(len(names)):
-        (line,) = ax.plot([], [], animated=True, **style)
-        pairs.append((line, _label(ax, cast(str, style["color"]))))
+    for name in names:
+        (line,) = ax.plot([], [], animated=True, **looks[name])
+        pairs.append((line, _label(ax, looks[name]["color"])))
     return pairs
 
 

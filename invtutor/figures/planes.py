@@ -10,7 +10,8 @@ from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.patches import Patch, Rectangle
 from torch import Tensor
 
-from invtutor.figures.base import COLORS, DIM, FAINT, NORMAL, SMALL, new_figure, note, require, tidy
+from invtutor.fields import require
+from invtutor.figures.base import COLORS, DIM, FAINT, NORMAL, SMALL, new_figure, note, tidy
 
 __all__ = ["arrow", "path", "place", "plane", "regions", "shades"]
 

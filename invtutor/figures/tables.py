@@ -5,7 +5,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from invtutor.figures.base import COLORS, DIM, FAINT, LEVELS, SMALL, new_figure, require, tidy
+from invtutor.fields import require
+from invtutor.figures.base import COLORS, DIM, FAINT, LEVELS, SMALL, new_figure, tidy
 from invtutor.runs.history import spread
 
 __all__ = ["beside", "differences"]

@@ -10,6 +10,7 @@ from torch.func import functional_call
 from invtutor import figures
 from invtutor.algorithms.descent import descend, risk_at
 from invtutor.algorithms.meta_irm import MetaIRM
+from invtutor.fields import require
 from invtutor.figures import Figure
 from invtutor.tables.selection import recolored
 from invtutor.widgets.stages import Stages, listed
@@ -42,8 +43,7 @@ class DigitStepper(Stages[dict[str, Tensor]]):
         pause: float = 0.5,
         updates: int = 60,
     ):
-        if len(environments) < 2:
-            raise ValueError(f"Parameter `environments` should have at least two. Found {len(environments)}.")
+        require("environments", len(environments) >= 2, "at least two", len(environments))
         self._model, self._environments = deepcopy(model), list(environments)
         self._rates = list(flip_rates)
         self._learning_rate = learning_rate

@@ -8,6 +8,7 @@ import torch
 
 from invtutor import figures
 from invtutor.exact.consistency import RULES, exchange_rate, follow, signs_needed, two_bowls
+from invtutor.fields import require
 from invtutor.figures import Figure
 from invtutor.runs.history import History
 from invtutor.widgets.panel import Panel
@@ -97,12 +98,11 @@ def threshold_panel(
     largest. Raises ValueError where there are no runs, and for an unknown value.
     """
     thresholds = sorted(outcomes)
-    if not thresholds or not all(outcomes.values()):
-        raise ValueError("Parameter `outcomes` should have at least one threshold, and runs for each. Found none.")
+    some = thresholds and all(outcomes.values())
+    require("outcomes", bool(some), "at least one threshold, and runs for each", thresholds)
     start = thresholds[-1] if value is None else value
-    if start not in outcomes:
-        known = ", ".join(f"{threshold:g}" for threshold in thresholds)
-        raise ValueError(f"Parameter `value` should be one of {known}. Found {value!r}.")
+    known = ", ".join(f"{threshold:g}" for threshold in thresholds)
+    require("value", start in outcomes, f"one of {known}", value)
 
     def last(threshold: float, name: str) -> float:
         runs = outcomes[threshold]

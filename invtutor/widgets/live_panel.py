@@ -18,18 +18,21 @@ import ipywidgets
 from IPython import get_ipython
 
 from invtutor.algorithms import ALGORITHMS
+from invtutor.fields import require
 from invtutor.figures import Figure
 from invtutor.runs.recipe import Recipe
 from invtutor.runs.session import KNOBS, PRESETS, Session, knobs, switch
 from invtutor.widgets.live_controls import (
-    LADDERS,
+    ALL,
     OWN,
     arranged,
+    has_rungs,
     let_show,
     make_controls,
     make_room,
     mirror,
     room_for_words,
+    turned,
 )
 from invtutor.widgets.live_picture import draw, drawing
 from invtutor.widgets.live_words import look_for, numbers, spoken_command, state, stopped
@@ -111,7 +114,7 @@ class Live(Shown, Player):
         self.image = blank(900, 600)
         self.status, self.html, self.code = map(room_for_words, (4, 6, 3))
         below = [self.button_row, self.status, self.image, self.html, self.code]
-        self.ui = ipywidgets.VBox([*arranged(self.controls), *below])
+        self.ui = ipywidgets.VBox([*arranged(self.controls, self._base), *below])
         self._fulfill()
         self._tell_state()
         for name, control in self.controls.items():
@@ -133,14 +136,13 @@ class Live(Shown, Player):
         """Set controls, as a student would. Raises ValueError for an unknown name and for a value that the control
         cannot have, and what comes of it."""
         for name in values:
-            if name not in self.controls:
-                raise ValueError(f"Parameter `values` should name some of {', '.join(self.controls)}. Found {name!r}.")
+            require("values", name in self.controls, f"values for some of {', '.join(self.controls)}", name)
         self.error = None
         for name, value in values.items():
             self._check(name, value)
             with self._silence():
                 make_room(self.controls[name], name, value)
-            self.controls[name].value = value
+            self.controls[name].value = ALL if value is None else value
             self._raise()
 
     def to_recipe(self) -> Recipe:
@@ -223,11 +225,11 @@ class Live(Shown, Player):
     def _check(self, name: str, value: Any) -> None:
         """Raise ValueError for what a control cannot be set to."""
         control, recipe = self.controls[name], self._present()
-        if name in KNOBS and name not in knobs(recipe):
-            wish = f"a knob of {ALGORITHMS[recipe.algorithm].label}: {', '.join(knobs(recipe))}"
-            raise ValueError(f"Parameter `values` should name {wish}. Found {name!r}.")
-        if name in LADDERS:
-            recipe.but(**{name: value})
+        if name in KNOBS:
+            wish = f"for knobs of {ALGORITHMS[recipe.algorithm].label}: {', '.join(knobs(recipe))}"
+            require("values", name in knobs(recipe), wish, name)
+        if has_rungs(control, name):
+            turned(recipe, name, value)
         else:
             require_possible(name, control, value)
 
@@ -245,12 +247,8 @@ class Live(Shown, Player):
             wanted = recipe if value == OWN else PRESETS[value].recipe(recipe)
         elif name == "method":
             wanted = switch(recipe, value)
-        elif name.startswith("flip_rate_"):
-            rates = list(recipe.flip_rates)
-            rates[int(name.removeprefix("flip_rate_")) - 1] = value
-            wanted = recipe.but(flip_rates=tuple(rates))
         else:
-            wanted = recipe.but(**{name: value})
+            wanted = turned(recipe, name, value)
         if name != "preset" and wanted != recipe:
             self._show(preset=OWN)
         if wanted != recipe or value in PRESETS:
@@ -336,7 +334,7 @@ class Live(Shown, Player):
         session = self._session()
         self._begun = time.perf_counter()
         shot = session.snapshot()
-        self.image.value = draw(self._drawing, session.recipe, shot)
+        self.image.value = draw(self._drawing, session, shot)
         self.html.value = numbers(session, shot)
         self.code.value = spoken_command(session) if self._told else ""
         self.pictures += 1

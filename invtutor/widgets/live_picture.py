@@ -1,47 +1,45 @@
 """The live panel's picture of a session: which of its numbers are drawn."""
 
-from invtutor.figures.live import RATES, LivePicture
+from invtutor.figures.live import RATES, Curve, LivePicture
 from invtutor.runs.recipe import Recipe
-from invtutor.runs.session import Session, Snapshot, knobs, sign
-from invtutor.widgets.live_controls import LADDERS, LINEAR
-from invtutor.widgets.live_words import standing
-from invtutor.worlds.colored_mnist import OOD_RATE, ColoredWorld
+from invtutor.runs.session import OOD_RATE, Session, Snapshot, knobs, sign
+from invtutor.widgets.live_controls import scale
+from invtutor.widgets.live_words import measured, standing
 
 __all__ = ["draw", "drawing"]
+
+LINES = 5  # of accuracy, at most
+WORST = " worst group"  # the last words of such a metric's name
 
 
 def drawing(session: Session) -> LivePicture:
     """A picture that can follow the session."""
-    recipe, world = session.recipe, session.world
-    assert isinstance(world, ColoredWorld)
-    knob = _main_knob(recipe)
-    ladder = [value for value in LADDERS[knob] if value > 0]
-    names = {f"p={e.name.partition('p=')[2]}": e.name for e in world.validation}
-    ood = f"p={OOD_RATE:g}"
+    recipe, shot, shown = session.recipe, session.snapshot(), session.shown
+    accuracies, risks = _lines(session, shot)
+    rule = "; framed: color ≠ label" if "color" in shown.attributes else "; framed: the clue misleads"
+    where = shown.name.replace("test p=", "at p = ")
     return LivePicture(
-        names | {f"test {ood}": f"test {ood}"},
-        {label: name.replace("validation", "validation risk") for label, name in names.items()}
-        | {f"test {ood}": f"test risk {ood}"},
-        flip_rates=[*recipe.flip_rates, OOD_RATE],
-        train_rates=recipe.flip_rates,
-        ceiling=world.bayes("invariant").accuracy(OOD_RATE),
-        chance=1 / world.classes,
-        label=sign(recipe, knob),
-        scale=None if knob in LINEAR else (ladder[0], ladder[-1]),
-        shown=session.shown,
+        accuracies,
+        risks,
+        label=sign(recipe, _main_knob(recipe)),
+        scale=scale(_main_knob(recipe)),
         steps=recipe.steps,
+        curve=_curve(session, shot),
+        shown=shown if shown.inputs.dim() == 4 else None,
+        title=f"{where}: label → prediction{rule * ('conflict' in shown.attributes)}",
     )
 
 
-def draw(picture: LivePicture, recipe: Recipe, shot: Snapshot) -> bytes:
+def draw(picture: LivePicture, session: Session, shot: Snapshot) -> bytes:
     """The picture at a snapshot, as PNG."""
+    recipe, curve = session.recipe, _curve(session, shot)
     knob, own = _main_knob(recipe), knobs(recipe)
     return picture.draw(
         shot.history,
         shot.trace,
         shot.acted[knob],
         shot.curve(RATES),
-        shot.curve([*recipe.flip_rates, OOD_RATE]),
+        shot.curve(curve.flip_rates if curve else ()),
         shot.predicted.tolist(),
         own.pop(knob),
         standing(recipe, own),
@@ -51,3 +49,35 @@ def draw(picture: LivePicture, recipe: Recipe, shot: Snapshot) -> bytes:
 def _main_knob(recipe: Recipe) -> str:
     """The knob whose history is drawn."""
     return next(iter(knobs(recipe)))  # in the order of KNOBS
+
+
+def _lines(session: Session, shot: Snapshot) -> tuple[dict[str, str], dict[str, str]]:
+    """The metrics that are drawn, accuracies and risks by their labels: those of training or validation, and those of
+    the last test environment, where the course looks for failure."""
+    accuracies, risks = measured(shot)
+    held_out = {environment.name for environment in session.world.validation} or {"train"}
+    tests = [name for name in accuracies if name not in held_out]
+    last = [name for name in tests if _place(name) == _place(tests[-1])]
+    drawn = [name for name in accuracies if name in held_out][: LINES - len(last)] + last
+    by_label = {_label(name): name for name in drawn}
+    return by_label, {_label(name): name for name in risks if _label(name) in by_label or name in shot.trace.last}
+
+
+def _label(name: str) -> str:
+    if name.endswith(WORST):
+        return WORST.strip()
+    return name.replace(" risk", "").removeprefix("validation ")
+
+
+def _place(name: str) -> str:
+    return name.removesuffix(WORST)
+
+
+def _curve(session: Session, shot: Snapshot) -> Curve | None:
+    """Of the accuracy over the flip rate, in a world that has one; with its ceiling where that is known."""
+    if shot.corners is None:
+        return None
+    world = session.world
+    rates, bayes = getattr(world, "flip_rates", ()), getattr(world, "bayes", None)
+    ceiling = bayes("invariant").accuracy(OOD_RATE) if bayes else None
+    return Curve([*rates[: LINES - 1], OOD_RATE], rates, ceiling, 1 / world.classes)

@@ -7,7 +7,7 @@ from invtutor.runs.recipe import Recipe
 from invtutor.runs.session import PRESETS, Session, Snapshot, hint, knobs, sign
 from invtutor.widgets.live_controls import number
 
-__all__ = ["look_for", "numbers", "spoken_command", "standing", "state", "stopped"]
+__all__ = ["look_for", "measured", "numbers", "spoken_command", "standing", "state", "stopped"]
 
 
 def state(session: Session) -> str:
@@ -36,18 +36,25 @@ def look_for(preset: str, session: Session) -> str:
 def numbers(session: Session, shot: Snapshot) -> str:
     """The text twin of the picture, as HTML."""
     recipe, last, trace = session.recipe, shot.history.last, shot.trace.last
-    accuracies = ", ".join(
-        f"{name} {100 * value:.1f} %" for name, value in last.items() if name.startswith(("validation p=", "test p="))
-    )
-    risks = {name: value for name, value in (last | trace).items() if " risk " in name}
-    others = {name: last[name] for name in ("risk", "penalty", "kept") if name in last}
-    spoken = ", ".join(f"{name} {value:.3g}" for name, value in (others | risks).items())
-    right = int((shot.predicted == session.shown.labels.cpu()).sum())
+    accuracies, risks = measured(shot)
+    right = ", ".join(f"{name} {100 * last[name]:.1f} %" for name in accuracies)
+    others = [name for name in ("risk", "penalty", "kept") if name in last]
+    spoken = ", ".join(f"{name} {(last | trace)[name]:.3g}" for name in [*others, *risks])
+    hits, kind = int((shot.predicted == session.shown.labels.cpu()).sum()), session.shown.attributes
+    seen = f"{hits} of the {len(session.shown)} {'digits' if 'digit' in kind else 'samples'} shown"
     return (
         f"<b>Step {shot.step}, {html.escape(str(session.algorithm))}</b>: "
         f"{standing(recipe, knobs(recipe))}{_annealing(session)}.<br>"
-        f"Accuracy: {accuracies}; {right} of the {len(session.shown)} digits shown.<br>Risks in nats: {spoken}."
+        f"Accuracy: {right}{f'; {seen}' * (session.shown.inputs.dim() == 4)}.<br>Risks in nats: {spoken}."
     )
+
+
+def measured(shot: Snapshot) -> tuple[list[str], list[str]]:
+    """The names of what the world has measured: accuracies, and risks with those of the trace. They are all that is
+    known before the first step, at which each history begins."""
+    names = [name for name in shot.history.records[0] if name != "step"]
+    risks = [name for name in (*names, *shot.trace.records[0]) if "risk" in name.split()]
+    return [name for name in names if name not in risks], risks
 
 
 def standing(recipe: Recipe, values: Mapping[str, float]) -> str:

@@ -13,6 +13,7 @@ import ipywidgets
 from IPython.display import display
 
 from invtutor import figures
+from invtutor.fields import Range, fit, require
 from invtutor.figures import Figure
 
 __all__ = ["MIME", "Panel", "Shown", "blank", "frames", "plain", "require_possible"]
@@ -38,13 +39,9 @@ def require_possible(name: str, control: Any, value: Any) -> None:
     """Raises ValueError for a value that a control has not: widgets would cut it to their range, or speak of traits."""
     if hasattr(control, "options"):
         known = [option[1] if isinstance(option, tuple) else option for option in control.options]
-        if value not in known:
-            raise ValueError(f"Parameter `{name}` should be one of {', '.join(map(str, known))}. Found {value!r}.")
-    elif hasattr(control, "min"):
-        kind = int if isinstance(control.value, int) else (int, float)
-        if isinstance(value, bool) or not isinstance(value, kind) or not control.min <= value <= control.max:
-            wish = f"{'an integer ' * (kind is int)}in [{control.min:g}, {control.max:g}]"
-            raise ValueError(f"Parameter `{name}` should be {wish}. Found {value!r}.")
+        require(name, value in known, f"one of {', '.join(map(str, known))}", value)
+    elif isinstance(control.value, bool | int | float):
+        fit(name, type(control.value), value, Range(control.min, control.max) if hasattr(control, "min") else None)
 
 
 class Shown:
@@ -94,10 +91,7 @@ class Panel(Shown):
         height: int = 400,
     ):
         for name, control in controls.items():
-            if not control.description:
-                raise ValueError(
-                    f"Parameter `controls` should have a visible description each. Found none on {name!r}."
-                )
+            require("controls", control.description, "widgets with a visible description", name)
         self.controls = dict(controls)
         self._draw = draw
         self._screen = figures.Screen(figures.new_figure(width, height))
@@ -122,8 +116,7 @@ class Panel(Shown):
         """Set controls from Python and redraw once. Raises ValueError for an unknown name and for a value that the
         control cannot have, and what `draw` raises."""
         for name, value in values.items():
-            if name not in self.controls:
-                raise ValueError(f"Parameter `values` should name one of {', '.join(self.controls)}. Found {name!r}.")
+            require("values", name in self.controls, f"values for some of {', '.join(self.controls)}", name)
             require_possible(name, self.controls[name], value)
         with self._lock:
             self._held = True

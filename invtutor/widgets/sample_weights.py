@@ -6,6 +6,7 @@ from typing import Any
 import ipywidgets
 
 from invtutor.algorithms.maple import MAPLE, project
+from invtutor.fields import require
 from invtutor.figures import Figure
 from invtutor.figures.weights import budget_curves, two_groups
 from invtutor.runs.reweighting import Trace
@@ -72,8 +73,7 @@ def budget_panel(traces: Mapping[float, Trace]) -> Panel:
 
     traces: one by budget. Raises ValueError where there is none.
     """
-    if not traces:
-        raise ValueError("Parameter `traces` should have at least one run. Found none.")
+    require("traces", len(traces) > 0, "at least one run", traces)
     budgets = sorted(traces)
     columns = {
         "accuracy at p = 0.9": [traces[k].accuracy(0.9) for k in budgets],

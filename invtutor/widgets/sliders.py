@@ -8,11 +8,12 @@ from typing import Any
 import ipywidgets
 
 from invtutor import figures
+from invtutor.fields import fit, range_of, require
 from invtutor.figures import Artist, Axes, Figure
 from invtutor.runs.history import History, Spread
 from invtutor.runs.run import Run, summarize
 from invtutor.widgets.panel import Panel
-from invtutor.worlds.colored_mnist import Canvas
+from invtutor.worlds.colored_mnist import Canvas, ColoredMNIST
 from invtutor.worlds.environment import Environment, conflicting
 
 __all__ = ["flip_rate_panel", "penalty_panel"]
@@ -32,11 +33,12 @@ def flip_rate_panel(
     """A slider over the flip rate p_e: the first digits of a canvas are recolored, a cursor runs along the accuracies.
 
     predictors: by label, accuracy in [0, 1] as a function of the flip rate, such as `world.bayes("color").accuracy`
-    or `lambda p: run.curve([p])[0]`. value: where the slider starts, in [0, 1]. train_rates, ceiling, balanced: marked
+    or `lambda p: run.curve([p])[0]`. value: where the slider starts. train_rates, ceiling, balanced: marked
     as in `figures.accuracy_curves`.
     """
-    if not 0 <= value <= 1:
-        raise ValueError(f"Parameter `value` should be in [0, 1]. Found {value!r}.")
+    limits = range_of(ColoredMNIST, "flip_rates")
+    assert limits is not None
+    value = fit("value", float, value, limits)
     shown = canvas.head(SHOWN).to("cpu")
     rates = [i / 20 for i in range(21)]
     curves = {name: [predict(rate) for rate in rates] for name, predict in predictors.items()}
@@ -64,8 +66,8 @@ def flip_rate_panel(
 
     slider = ipywidgets.FloatSlider(
         value=value,
-        min=0.0,
-        max=1.0,
+        min=limits.low,
+        max=limits.high,
         step=0.05,
         description="Flip rate p_e",
         tooltip="How often the color disagrees with the label. Arrow keys move it.",
@@ -92,19 +94,13 @@ def penalty_panel(
     for a weight without runs and an unknown value or environment.
     """
     weights = sorted(runs)
-    if not weights:
-        raise ValueError("Parameter `runs` should have at least one weight. Found none.")
-    for weight in weights:
-        if not runs[weight]:
-            raise ValueError(f"Parameter `runs` should have a run for each weight. Found none for {weight:g}.")
+    found = {_number(weight): len(runs[weight]) for weight in weights}
+    require("runs", len(runs) > 0 and all(found.values()), "at least one weight, and runs for each", found)
     start = weights[len(weights) // 2] if value is None else value
-    if start not in runs:
-        raise ValueError(f"Parameter `value` should be one of {', '.join(map(_number, weights))}. Found {value!r}.")
+    require("value", start in runs, f"one of {', '.join(found)}", value)
     summaries = {weight: summarize(runs[weight]) for weight in weights}
     for name in environments:
-        if name not in summaries[start]:
-            known = ", ".join(summaries[start])
-            raise ValueError(f"Parameter `environments` should name some of {known}. Found {name!r}.")
+        require("environments", name in summaries[start], f"some of {', '.join(summaries[start])}", name)
     together = {weight: _mean_history(runs[weight]) for weight in weights}
     watched = [name for name in environments if name in together[start].names]
     validation = [name for name in summaries[start] if name.startswith("validation p=")]

@@ -7,6 +7,8 @@ from typing import Any, Generic, TypeVar
 
 import ipywidgets
 
+from invtutor.algorithms.meta_irm import MetaIRM
+from invtutor.fields import range_of, require, valid
 from invtutor.figures import Figure
 from invtutor.widgets.panel import Panel
 from invtutor.widgets.player import Player, players
@@ -24,9 +26,9 @@ class Stages(Panel, Player, Generic[Theta]):
     Step and Back go from stage to stage; Play finishes the update that way and goes on by whole updates until
     it is pressed again; Reset returns to the start. The sliders α and λ act from the present stage on.
 
-    start: the first θ. environments: how many. inner_rate, penalty_weight: where the sliders start. largest_rate: of α.
-    pause: seconds between two pictures of Play; updates: after how many it rests. Raises ValueError for a penalty
-    weight that the slider has not.
+    start: the first θ. environments: how many. inner_rate, penalty_weight: where the sliders start. largest_rate: of α,
+    or the start where that is larger. pause: seconds between two pictures of Play; updates: after how many it rests.
+    Raises ValueError for an inner rate that the method cannot have, and a penalty weight that the slider has not.
     """
 
     instead = "go(updates)"
@@ -42,11 +44,11 @@ class Stages(Panel, Player, Generic[Theta]):
         pause: float,
         updates: int,
     ):
-        if penalty_weight not in WEIGHTS:
-            raise ValueError(
-                f"Parameter `penalty_weight` should be one of {', '.join(f'{w:g}' for w in WEIGHTS)}. "
-                f"Found {penalty_weight!r}."
-            )
+        known = ", ".join(f"{weight:g}" for weight in WEIGHTS)
+        require("penalty_weight", penalty_weight in WEIGHTS, f"one of {known}", penalty_weight)
+        inner_rate = valid(MetaIRM, "inner_rate", inner_rate)
+        within = range_of(MetaIRM, "inner_rate")
+        assert within is not None
         self.path = [start]
         self.stage = 0
         self.last = 2 * environments + 1
@@ -56,8 +58,8 @@ class Stages(Panel, Player, Generic[Theta]):
         controls = {
             "inner_rate": ipywidgets.FloatSlider(
                 value=inner_rate,
-                min=0.0,
-                max=largest_rate,
+                min=within.low,
+                max=min(max(largest_rate, inner_rate), within.high),
                 step=0.1,
                 description="Inner rate α",
                 tooltip="How far the inner step goes. Arrow keys move it.",

@@ -11,6 +11,7 @@ from torch import Tensor
 from invtutor import figures
 from invtutor.algorithms.meta_irm import deviation
 from invtutor.exact import two_bit
+from invtutor.fields import require
 from invtutor.figures import Axes, Figure
 from invtutor.widgets.stages import Stages, listed
 
@@ -52,8 +53,7 @@ class Stepper(Stages[Tensor]):
         pause: float = 0.5,
         updates: int = 60,
     ):
-        if len(flip_rates) < 2:
-            raise ValueError(f"Parameter `flip_rates` should have at least two. Found {list(flip_rates)}.")
+        require("flip_rates", len(flip_rates) >= 2, "at least two", list(flip_rates))
         self._rates, self._noise, self._learning_rate = tuple(flip_rates), label_noise, learning_rate
         mean = sum(flip_rates) / len(flip_rates)
         self._shape, self._erm = (_log_odds(label_noise), 0.0), (_log_odds(label_noise), _log_odds(mean))
