@@ -28,7 +28,12 @@ def two_bit(flip_rate: float, *, size: int = 80, dtype: torch.dtype = torch.floa
     shape, labels, colors = bits.unbind(1)
     inputs = (2 * torch.stack([shape, colors], 1) - 1).to(dtype)
     attributes = {"color": colors, "digit": 5 * shape, "conflict": (colors != labels).long()}
-    return Environment(f"p={flip_rate:g}", inputs, labels, attributes)
+    return Environment(f"p={flip_rate:g}", inputs, labels, attributes, plain=without_color)
+
+
+def without_color(inputs: torch.Tensor) -> torch.Tensor:
+    """The oracle's view."""
+    return inputs * inputs.new_tensor([1, 0])
 
 
 def training_environments(count: int = 2, *, dtype: torch.dtype = torch.float32) -> tuple[Environment, ...]:

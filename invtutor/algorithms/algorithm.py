@@ -1,10 +1,11 @@
 """The protocol of every method: an optimizer moves some tensors, one call fills their `.grad`, a model predicts."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Generator, Tensor, nn
 
 from invtutor.algorithms.ready import ready, trainable
@@ -12,9 +13,16 @@ from invtutor.fields import check, require, within
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.judging import evaluating
 
-__all__ = ["Algorithm", "Metrics", "require", "within"]
+__all__ = ["Algorithm", "Metrics", "Scalars", "require", "rescaled", "within"]
 
 Metrics = dict[str, float]
+Scalars = dict[str, Tensor]  # metrics of a step before anyone has read them: to read one waits for the device
+
+
+def rescaled(objective: Tensor, penalty_weight: float | Tensor) -> Tensor:
+    """objective / max(1, λ), which keeps the gradient's size when λ jumps; λ may be a tensor, an input of a graph."""
+    weight = torch.as_tensor(penalty_weight, dtype=objective.dtype, device=objective.device)
+    return objective / weight.clamp(min=1.0)
 
 
 @dataclass(eq=False)
@@ -30,8 +38,14 @@ class Algorithm(ABC):
     model: nn.Module
     l2: float = within(0.0, 0, 1000, kw_only=True)
 
-    label: ClassVar[str]  # what legends, tables and test ids call the method
+    # What a method is, for everyone who walks over all of them:
+    label: ClassVar[str]  # in legends, tables and test ids
     least_environments: ClassVar[int] = 1
+    ordered: ClassVar[bool] = False  # whether an environment's place among the others matters
+    looks_inside: ClassVar[bool] = False  # whether it needs a model's `features` and `head`
+    neutral: ClassVar[Mapping[str, float] | None] = None  # hyper-parameters at which it is ERM; None where it never is
+    holds: ClassVar[bool | None] = None  # whether it keeps to the shape on Colored MNIST; None where that depends
+    carries: ClassVar[tuple[str, ...] | None] = ()  # attributes that a step changes; None: it is no pure function
 
     def __post_init__(self) -> None:
         check(self)
@@ -49,11 +63,16 @@ class Algorithm(ABC):
 
     def check(self, environments: Sequence[Environment]) -> None:
         """Raise ValueError, naming method and layer, where the model cannot be trained on these environments."""
-        ready(self.label, self.model, environments)
+        ready(self.label, self.model, environments, looks_inside=self.looks_inside)
 
     @abstractmethod
-    def backward(self, environments: Sequence[Environment]) -> Metrics:
-        """Fill `.grad` of every tensor in `parameters()` and return the step's metrics (history.GLOSSARY)."""
+    def backward(self, environments: Sequence[Environment]) -> Scalars:
+        """Fill `.grad` of every tensor in `parameters()` and return the step's metrics, scalars without a graph, by the
+        names of history.GLOSSARY."""
+
+    def noise(self) -> Tensor | None:
+        """What a step takes at random, drawn by a generator of the method's own; None where nothing is."""
+        return None
 
     def parameters(self) -> list[Tensor]:
         """What the optimizer moves."""

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
+import torch
 from torch import Tensor
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics, within
+from invtutor.algorithms.algorithm import Algorithm, Scalars, within
 from invtutor.algorithms.descent import accumulate, environment_gradients, trainable
 from invtutor.worlds.environment import Environment
 
@@ -48,13 +50,15 @@ class AndMask(Algorithm):
     rescale: bool = True
 
     label = "AND-mask"
+    neutral = {"threshold": 0.0}
+    holds = False
 
-    def backward(self, environments: Sequence[Environment]) -> Metrics:
+    def backward(self, environments: Sequence[Environment]) -> Scalars:
         rows, by_environment = environment_gradients(self.model, environments)
         combine = geometric_mean if self.geometric else and_mask
         masks = {name: mask(row, self.threshold) for name, row in rows.items()}
         for name, theta in trainable(self.model).items():
             share = masks[name].mean().clamp(min=1e-10) if self.rescale else 1.0
             accumulate(theta, combine(rows[name], self.threshold) / share + 2 * self.l2 * theta.detach())
-        kept = sum(m.mean().item() for m in masks.values()) / len(masks)
-        return {"risk": by_environment.mean().item(), "kept": kept}
+        kept = [m.mean().double() for m in masks.values()]
+        return {"risk": by_environment.mean(), "kept": reduce(torch.add, kept) / len(kept)}

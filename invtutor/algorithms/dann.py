@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics, within
+from invtutor.algorithms.algorithm import Algorithm, Scalars, within
 from invtutor.networks.perceptron import MLP
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import risk, squared_norm
@@ -30,39 +30,35 @@ class DANN(Algorithm):
     discriminator: features (n, width) → logits (n, environments); None lets `prepare` build one of width 64.
 
     Differences from the authors' code: 1. every environment has labels, as in domain generalization, where theirs
-    adapts to one without; 2. λ is constant unless the loop has a schedule. The model's last linear layer is its head.
+    adapts to one without; 2. λ is constant unless the loop has a schedule.
     """
 
     discriminator: nn.Module | None = None
     penalty_weight: float = within(1.0, 0, 1000)
 
     label = "DANN"
+    neutral = {"penalty_weight": 0.0}
+    holds = False
+    looks_inside = True
+    ordered = True  # a discriminator's outputs have places
     least_environments = 2
 
     def prepare(self, environments: Sequence[Environment], generator: Generator | None = None) -> Sequence[Environment]:
         environments = super().prepare(environments)
         if self.discriminator is None:
-            head = self.head()
+            head = self.model.head
             self.discriminator = MLP(head.in_features, 64, len(environments), generator).to(head.weight)
         return environments
-
-    def head(self) -> nn.Linear:
-        """The layer that reads the features."""
-        for layer in reversed(list(self.model.modules())):
-            if isinstance(layer, nn.Linear):
-                return layer
-        raise ValueError(f"Parameter `model` should have a linear layer for {self}. Found {type(self.model).__name__}.")
 
     def parameters(self) -> list[Tensor]:
         return [*super().parameters(), *(self.discriminator.parameters() if self.discriminator else ())]
 
-    def backward(self, environments: Sequence[Environment]) -> Metrics:
-        seen: list[Tensor] = []
+    def backward(self, environments: Sequence[Environment]) -> Scalars:
         inputs, labels = (torch.cat([getattr(e, name).detach() for e in environments]) for name in ("inputs", "labels"))
         origins = torch.cat([torch.full_like(e.labels, i) for i, e in enumerate(environments)])
         assert self.discriminator is not None, "`prepare` builds it"
-        with self.head().register_forward_pre_hook(lambda _, read: seen.append(*read)):
-            mean_risk = risk(self.model(inputs), labels)
-        confusion = risk(self.discriminator(reverse(seen[-1], self.penalty_weight)), origins)
+        features = self.model.features(inputs)
+        mean_risk = risk(self.model.head(features), labels)
+        confusion = risk(self.discriminator(reverse(features, self.penalty_weight)), origins)
         (mean_risk + self.l2 * squared_norm(self.model) + confusion).backward()
-        return {"risk": mean_risk.item(), "penalty": confusion.item()}
+        return {"risk": mean_risk.detach(), "penalty": confusion.detach()}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Generator
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics
+from invtutor.algorithms.algorithm import Algorithm, Scalars
 from invtutor.worlds.environment import Environment, pool
 from invtutor.worlds.risks import risks, squared_norm
 
@@ -23,12 +23,14 @@ class ERM(Algorithm):
     pooled: bool = False
 
     label = "ERM"
+    neutral = {}
+    holds = False
 
     def prepare(self, environments: Sequence[Environment], generator: Generator | None = None) -> Sequence[Environment]:
         environments = super().prepare(environments)
         return [pool(environments)] if self.pooled else environments
 
-    def backward(self, environments: Sequence[Environment]) -> Metrics:
+    def backward(self, environments: Sequence[Environment]) -> Scalars:
         risk = risks(self.model, environments).mean()
         (risk + self.l2 * squared_norm(self.model)).backward()
-        return {"risk": risk.item()}
+        return {"risk": risk.detach()}

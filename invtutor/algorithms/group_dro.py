@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics, within
+from invtutor.algorithms.algorithm import Algorithm, Scalars, within
 from invtutor.algorithms.groups import groups
 from invtutor.worlds.environment import Environment, pool
 from invtutor.worlds.risks import risks, squared_norm
@@ -39,15 +39,19 @@ class GroupDRO(Algorithm):
     shares: Tensor | None = field(default=None, init=False)
 
     label = "GroupDRO"
+    neutral = {"step_size": 0.0}
+    carries = ("shares",)
+    holds = False
 
     def prepare(self, environments: Sequence[Environment], generator: Generator | None = None) -> Sequence[Environment]:
         self.check(environments)
-        return groups(pool(environments)) if self.over == "groups" else environments
+        chosen = groups(pool(environments)) if self.over == "groups" else environments
+        self.shares = chosen[0].inputs.new_full((len(chosen),), 1 / len(chosen))
+        return chosen
 
-    def backward(self, environments: Sequence[Environment]) -> Metrics:
+    def backward(self, environments: Sequence[Environment]) -> Scalars:
         by_environment = risks(self.model, environments)
-        uniform = torch.full_like(by_environment, 1 / len(by_environment)).detach()
-        before = uniform if self.shares is None else self.shares
-        self.shares = reweigh(before, by_environment.detach(), self.step_size)
+        assert self.shares is not None, "`prepare` makes them"
+        self.shares = reweigh(self.shares, by_environment.detach(), self.step_size)
         (self.shares @ by_environment + self.l2 * squared_norm(self.model)).backward()
-        return {"risk": by_environment.mean().item()}
+        return {"risk": by_environment.mean().detach()}

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics, require, within
+from invtutor.algorithms.algorithm import Algorithm, Scalars, require, rescaled, within
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import fitting, risk, squared_norm
 
@@ -47,14 +47,16 @@ class IRMv1(Algorithm):
     halves: bool = False
 
     label = "IRMv1"
+    neutral = {"penalty_weight": 0.0}
+    holds = True
 
     def fits(self, samples: Sequence[int], batch_size: int | None = None) -> None:
         require("halves", not self.halves or (batch_size or min(samples)) > 1, "False for batches of one", True)
 
-    def backward(self, environments: Sequence[Environment]) -> Metrics:
+    def backward(self, environments: Sequence[Environment]) -> Scalars:
         batches = [(self.model(e.inputs), e.labels) for e in environments]
         mean_risk = torch.stack([risk(*batch) for batch in batches]).mean()
         mean_penalty = torch.stack([penalty(*batch, halves=self.halves) for batch in batches]).mean()
         objective = mean_risk + self.l2 * squared_norm(self.model) + self.penalty_weight * mean_penalty
-        (objective / max(1.0, self.penalty_weight) if self.rescale else objective).backward()
-        return {"risk": mean_risk.item(), "penalty": mean_penalty.item()}
+        (rescaled(objective, self.penalty_weight) if self.rescale else objective).backward()
+        return {"risk": mean_risk.detach(), "penalty": mean_penalty.detach()}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics, within
+from invtutor.algorithms.algorithm import Algorithm, Scalars, within
 from invtutor.algorithms.groups import redraw
 from invtutor.worlds.environment import Environment, pool
 from invtutor.worlds.judging import evaluating
@@ -42,6 +42,7 @@ class JTT(Algorithm):
     first_rate: float = within(1e-3, 0, 1000, above=True)
 
     label = "JTT"
+    neutral = {}  # it changes the samples alone
 
     def prepare(self, environments: Sequence[Environment], generator: Generator | None = None) -> Sequence[Environment]:
         self.check(environments)
@@ -56,7 +57,7 @@ class JTT(Algorithm):
             optimizer.step()
         return [redraw(samples, error_shares(samples, first, self.factor), generator)]
 
-    def backward(self, environments: Sequence[Environment]) -> Metrics:
+    def backward(self, environments: Sequence[Environment]) -> Scalars:
         risk = risks(self.model, environments).mean()
         (risk + self.l2 * squared_norm(self.model)).backward()
-        return {"risk": risk.item()}
+        return {"risk": risk.detach()}

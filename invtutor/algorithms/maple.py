@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 from torch.autograd import grad
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics, require, within
+from invtutor.algorithms.algorithm import Algorithm, Scalars, require, within
 from invtutor.algorithms.descent import accumulate, trainable
 from invtutor.algorithms.inner import settle, slopes_along
 from invtutor.algorithms.projections import project, shrink
@@ -54,6 +54,7 @@ class MAPLE(Algorithm):
     inner_rate: float = within(0.1, 0, 10, above=True)
 
     label = "MAPLE"
+    carries = None  # a step trains a network
     least_environments = 2
 
     def fits(self, samples: Sequence[int], batch_size: int | None = None) -> None:
@@ -75,7 +76,7 @@ class MAPLE(Algorithm):
     def parameters(self) -> list[Tensor]:
         return [tensor for tensor in (self.probabilities, self.weights) if tensor.requires_grad]
 
-    def backward(self, environments: Sequence[Environment]) -> Metrics:
+    def backward(self, environments: Sequence[Environment]) -> Scalars:
         shares, scale = self.draw(), torch.ones(1).to(self.weights).requires_grad_()
         size = self.inner_steps, self.inner_batch
         before = settle(self.model, self.start, self.inner, shares, size, self.inner_rate, self.l2, self.generator)
@@ -86,7 +87,7 @@ class MAPLE(Algorithm):
         for tensor, others in ((self.probabilities, self.weights), (self.weights, self.mask)):
             if tensor.requires_grad:
                 accumulate(tensor, hypergradient(slopes, others.detach(), shares, self.inner_rate))
-        return {"risk": found.mean().item(), "penalty": phi.item(), "selected": self.mask.mean().item()}
+        return {"risk": found.mean().detach(), "penalty": phi.detach(), "selected": self.mask.mean().detach()}
 
     @torch.no_grad()
     def draw(self) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics, within
+from invtutor.algorithms.algorithm import Algorithm, Scalars, rescaled, within
 from invtutor.algorithms.descent import descend, risk_at, trainable
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import squared_norm
@@ -44,9 +44,11 @@ class MetaIRM(Algorithm):
     rescale: bool = True
 
     label = "meta-IRM"
+    neutral = {"penalty_weight": 0.0, "inner_rate": 0.0}
+    holds = True
     least_environments = 2
 
-    def backward(self, environments: Sequence[Environment]) -> Metrics:
+    def backward(self, environments: Sequence[Environment]) -> Scalars:
         theta = trainable(self.model)
         inner = [risk_at(self.model, theta, e.inputs, e.labels) for e in environments]
         adapted = [descend(theta, loss, self.inner_rate, first_order=self.first_order) for loss in inner]
@@ -58,6 +60,6 @@ class MetaIRM(Algorithm):
         )
         sigma = deviation(losses)
         objective = losses.mean() + self.l2 * squared_norm(self.model) + self.penalty_weight * sigma
-        (objective / max(1.0, self.penalty_weight) if self.rescale else objective).backward()
+        (rescaled(objective, self.penalty_weight) if self.rescale else objective).backward()
         risk = torch.stack(inner).mean()
-        return {"risk": risk.item(), "meta risk": losses.mean().item(), "penalty": sigma.item()}
+        return {"risk": risk.detach(), "meta risk": losses.mean().detach(), "penalty": sigma.detach()}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Generator, Tensor
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics
+from invtutor.algorithms.algorithm import Algorithm, Scalars
 from invtutor.worlds.environment import Environment, plain
 from invtutor.worlds.risks import risks, squared_norm
 
@@ -26,16 +26,18 @@ class Oracle(Algorithm):
     plain: Callable[[Tensor], Tensor] | None = field(default=None, init=False)
 
     label = "ERM, gray"
+    neutral = {}  # it changes the inputs alone
+    holds = True
 
     def prepare(self, environments: Sequence[Environment], generator: Generator | None = None) -> Sequence[Environment]:
         self.check(environments)
         self.plain = plain(environments[0])
         return [replace(environment, inputs=self.plain(environment.inputs)) for environment in environments]
 
-    def backward(self, environments: Sequence[Environment]) -> Metrics:
+    def backward(self, environments: Sequence[Environment]) -> Scalars:
         risk = risks(self.model, environments).mean()
         (risk + self.l2 * squared_norm(self.model)).backward()
-        return {"risk": risk.item()}
+        return {"risk": risk.detach()}
 
     def predict(self, inputs: Tensor) -> Tensor:
         return super().predict(inputs if self.plain is None else self.plain(inputs))

@@ -1,5 +1,6 @@
 """The nearest points that a search may stand at: MAPLE's chances and weights."""
 
+import torch
 from torch import Tensor
 
 __all__ = ["project", "shrink"]
@@ -7,10 +8,12 @@ __all__ = ["project", "shrink"]
 
 def project(probabilities: Tensor, budget: float) -> Tensor:
     """The nearest point with s in [0, 1] and Σ s ≤ budget: clamp(s − v, 0, 1), the least such v ≥ 0 by bisection."""
-    low, high = 0.0, probabilities.max().clamp(min=0).item()
+    high = probabilities.max().clamp(min=0).double()
+    low = torch.zeros_like(high)
     for _ in range(50):
         middle = (low + high) / 2
-        low, high = (low, middle) if (probabilities - middle).clamp(0, 1).sum() <= budget else (middle, high)
+        fits = (probabilities - middle).clamp(0, 1).sum() <= budget
+        low, high = torch.where(fits, low, middle), torch.where(fits, middle, high)
     return (probabilities - high).clamp(0, 1)
 
 

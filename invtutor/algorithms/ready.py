@@ -36,8 +36,11 @@ def culprit(model: nn.Module, inputs: Tensor) -> str:
 
 
 @torch.no_grad()
-def ready(method: str, model: nn.Module, environments: Sequence[Environment]) -> None:
-    """Let lazy layers take their shapes, and raise ValueError, naming layer and method, where nothing can train."""
+def ready(method: str, model: nn.Module, environments: Sequence[Environment], *, looks_inside: bool = False) -> None:
+    """Let lazy layers take their shapes, and raise ValueError, naming layer and method, where nothing can train.
+
+    looks_inside: the model must have `features` and a linear `head` that reads them, as `networks.Network` has.
+    """
     if not environments or not all(map(len, environments)):
         raise ValueError(f"Parameter `environments` should hold samples for {method}. Found none.")
     with evaluating(model):
@@ -60,6 +63,10 @@ def ready(method: str, model: nn.Module, environments: Sequence[Environment]) ->
             layer = type(model.get_submodule(name.rpartition(".")[0])).__name__
             wish = f"hold numbers that {method} can train, such as float32"
             raise ValueError(f"Parameter `model` should {wish}. Found {parameter.dtype} in `{name}` ({layer}).")
+    features, head = (getattr(model, name, None) for name in ("features", "head"))
+    if looks_inside and not (callable(features) and isinstance(head, nn.Linear)):
+        wish = f"have `features` and a linear `head`, which {method} looks at"
+        raise ValueError(f"Parameter `model` should {wish}. Found {type(model).__name__} without.")
     if not parameters:
         wish = f"have parameters that {method} can move"
         raise ValueError(f"Parameter `model` should {wish}. Found none in {type(model).__name__}.")

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
+import torch
 from torch import Tensor
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics, within
+from invtutor.algorithms.algorithm import Algorithm, Scalars, within
 from invtutor.algorithms.descent import accumulate, environment_gradients, trainable
 from invtutor.worlds.environment import Environment
 
@@ -38,13 +40,14 @@ class SandMask(Algorithm):
     rescale: bool = True
 
     label = "SAND-mask"
+    holds = False
 
-    def backward(self, environments: Sequence[Environment]) -> Metrics:
+    def backward(self, environments: Sequence[Environment]) -> Scalars:
         rows, by_environment = environment_gradients(self.model, environments)
         kept = []
         for name, theta in trainable(self.model).items():
             mask = soft_mask(rows[name], self.threshold, self.steepness)
-            kept.append(mask.double().mean().item())
+            kept.append(mask.double().mean())
             gradient = mask * rows[name].mean(0) / (mask.mean().clamp(min=1e-10) if self.rescale else 1.0)
             accumulate(theta, gradient + 2 * self.l2 * theta.detach())
-        return {"risk": by_environment.mean().item(), "kept": sum(kept) / len(kept)}
+        return {"risk": by_environment.mean(), "kept": reduce(torch.add, kept) / len(kept)}

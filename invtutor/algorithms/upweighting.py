@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Generator
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics
+from invtutor.algorithms.algorithm import Algorithm, Scalars
 from invtutor.algorithms.groups import group_shares, redraw
 from invtutor.worlds.environment import Environment, pool
 from invtutor.worlds.risks import risks, squared_norm
@@ -25,13 +25,15 @@ class Upweighting(Algorithm):
     """
 
     label = "upweighting"
+    neutral = {}  # it changes the samples alone
+    holds = True
 
     def prepare(self, environments: Sequence[Environment], generator: Generator | None = None) -> Sequence[Environment]:
         self.check(environments)
         samples = pool(environments)
         return [redraw(samples, group_shares(samples), generator)]
 
-    def backward(self, environments: Sequence[Environment]) -> Metrics:
+    def backward(self, environments: Sequence[Environment]) -> Scalars:
         risk = risks(self.model, environments).mean()
         (risk + self.l2 * squared_norm(self.model)).backward()
-        return {"risk": risk.item()}
+        return {"risk": risk.detach()}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics, within
+from invtutor.algorithms.algorithm import Algorithm, Scalars, rescaled, within
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import risks, squared_norm
 
@@ -33,10 +33,12 @@ class VREx(Algorithm):
     rescale: bool = True
 
     label = "V-REx"
+    neutral = {"penalty_weight": 0.0}
+    holds = True
 
-    def backward(self, environments: Sequence[Environment]) -> Metrics:
+    def backward(self, environments: Sequence[Environment]) -> Scalars:
         by_environment = risks(self.model, environments)
         risk, spread = by_environment.mean(), penalty(by_environment)
         objective = risk + self.l2 * squared_norm(self.model) + self.penalty_weight * spread
-        (objective / max(1.0, self.penalty_weight) if self.rescale else objective).backward()
-        return {"risk": risk.item(), "penalty": spread.item()}
+        (rescaled(objective, self.penalty_weight) if self.rescale else objective).backward()
+        return {"risk": risk.detach(), "penalty": spread.detach()}

@@ -9,7 +9,7 @@ from itertools import islice
 import torch
 from tqdm import tqdm
 
-from invtutor.algorithms.algorithm import Algorithm, Metrics
+from invtutor.algorithms.algorithm import Algorithm, Metrics, Scalars
 from invtutor.algorithms.ready import culprit
 from invtutor.runs.history import History
 from invtutor.worlds.environment import Environment
@@ -89,7 +89,8 @@ def _steps(
                 setattr(algorithm, name, schedule(step))
         batch = environments if batch_size is None else [e.sample(batch_size, generator) for e in environments]
         optimizer.zero_grad()
-        metrics = algorithm.backward(batch) if step else _first(algorithm, batch)
+        scalars = algorithm.backward(batch) if step else _first(algorithm, batch)
+        metrics = {name: float(value) for name, value in scalars.items()}
         require_finite(algorithm, metrics, step, batch)
         optimizer.step()
         step += 1
@@ -104,7 +105,7 @@ def require_finite(algorithm: Algorithm, metrics: Metrics, step: int, environmen
             raise FloatingPointError(f"{algorithm}: {name} is {value} at step {step}. {cause}")
 
 
-def _first(algorithm: Algorithm, batch: Sequence[Environment]) -> Metrics:
+def _first(algorithm: Algorithm, batch: Sequence[Environment]) -> Scalars:
     """The first backward pass: whatever the method cannot do with the model shows here, before any step is taken."""
     try:
         return algorithm.backward(batch)

@@ -40,7 +40,7 @@ class Environment:
                 found = f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else repr(value)
                 wish = f"whole numbers (n,), one for each of the inputs {tuple(self.inputs.shape)}"
                 raise ValueError(f"Parameter `{name}` should be {wish}. Found {found}.")
-            if len(value) and value.device.type == "cpu" and value.min() < 0:
+            if type(value) is Tensor and len(value) and value.device.type == "cpu" and value.min() < 0:
                 raise ValueError(f"Parameter `{name}` should be at least 0. Found {value.min().item()}.")
 
     def __len__(self) -> int:

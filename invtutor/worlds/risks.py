@@ -16,7 +16,8 @@ Predictor = Callable[[Tensor], Tensor]
 
 def fitting(logits: Tensor, labels: Tensor, *, values: bool = True) -> Tensor:
     """The labels (n,) as int64, where they fit logits (n, outputs): one per sample, whole numbers, and none beyond the
-    classes; `values` looks for that on the CPU, where it costs nothing. Raises ValueError, naming both, where not.
+    classes; `values` looks for that on the CPU, where it costs nothing, unless the labels are a
+    tracer's stand-in. Raises ValueError, naming both, where not.
 
     Without this (n, 1) against (n,) would be broadcast to (n, n), and nobody would notice.
     """
@@ -29,7 +30,7 @@ def fitting(logits: Tensor, labels: Tensor, *, values: bool = True) -> Tensor:
         of = " and ".join(f"{tuple(t.shape)} {t.dtype}" if isinstance(t, Tensor) else repr(t) for t in (labels, logits))
         wish = "whole numbers (n,) for logits (n, outputs), n at least 1"
         raise ValueError(f"Parameter `labels` should be {wish}. Found labels and logits {of}.")
-    if values and labels.device.type == "cpu":
+    if values and type(labels) is Tensor and labels.device.type == "cpu":
         low, high = (value.item() for value in labels.aminmax())
         classes = max(2, logits.shape[1])
         if low < 0 or high >= classes:
