@@ -249,8 +249,7 @@ def weighed(kind: type[Algorithm]) -> bool:
 @pytest.mark.parametrize("weight", [0.25, 1.0, 1e4])
 def test_rescaling_divides_by_the_weight_when_it_is_over_one(kind: type[Any], weight: float) -> None:
     whole, divided = (
-        kind(network(dtype=DOUBLE), l2=1e-2, penalty_weight=weight, rescale=rescale)
-        for rescale in (False, True)
+        kind(network(dtype=DOUBLE), l2=1e-2, penalty_weight=weight, rescale=rescale) for rescale in (False, True)
     )
     expected = [gradient / max(1.0, weight) for gradient in after_backward(whole)]
     assert close(after_backward(divided), expected)

@@ -22,7 +22,6 @@ from invtutor.worlds.risks import accuracy, risks
 DOUBLE = torch.float64
 
 
-
 def those(fit: Callable[[type[Algorithm]], bool]) -> pytest.MarkDecorator:
     """The methods of which that is true."""
     return pytest.mark.parametrize("kind", [pytest.param(k, id=k.label) for k in ALGORITHMS.values() if fit(k)])
@@ -83,7 +82,8 @@ def model_gradients(algorithm: Algorithm) -> list[torch.Tensor]:
 @pytest.mark.parametrize("count", [2, 3])
 @those(lambda kind: kind.neutral is not None)
 def test_the_neutral_setting_is_erm(kind: type[Algorithm], count: int) -> None:
-    neutral, environments = make(kind, training_environments(count, dtype=DOUBLE), dtype=DOUBLE, l2=1e-3, **kind.neutral)
+    options = {"dtype": DOUBLE, "l2": 1e-3, **(kind.neutral or {})}
+    neutral, environments = make(kind, training_environments(count, dtype=DOUBLE), **options)
     erm = ERM(network(dtype=DOUBLE), l2=1e-3)
     for method in (neutral, erm):
         method.backward(environments)

@@ -75,7 +75,7 @@ def test_twenty_steps_of_the_graph_are_twenty_of_the_loop(kind: type[Algorithm])
 
 @gradient_method
 def test_what_makes_it_erm_is_an_input_and_acts(kind: type[Algorithm]) -> None:
-    algorithm, (parameters, state, batch, knobs) = example(kind)
+    _, (parameters, state, batch, knobs) = example(kind)
     graph = traced(kind)
     for name in ("l2", "learning_rate", *(kind.neutral or ())):
         turned = knobs | {name: 0.1 * knobs[name]}
@@ -91,3 +91,10 @@ def test_the_method_itself_stays_as_it_is(kind: type[Algorithm]) -> None:
     assert vars(algorithm).keys() == before.keys() and all(vars(algorithm)[name] is before[name] for name in before)
     for tensor, value in zip(algorithm.parameters(), values, strict=True):
         assert torch.equal(tensor, value) and tensor.grad is None
+
+
+def test_a_method_whose_step_is_a_training_is_refused() -> None:
+    for kind in ALGORITHMS.values():
+        if kind.carries is None:
+            with pytest.raises(ValueError, match=f"^Parameter `algorithm` should be .+ Found '{kind.label}'"):
+                pure(kind(network()))

@@ -14,6 +14,7 @@ from worlds import training_environments
 
 from invtutor.algorithms import ALGORITHMS, Algorithm
 from invtutor.algorithms.descent import environment_gradients
+from invtutor.fields import hints
 from invtutor.runs.loop import fit, training
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.judging import evaluating, unchanged
@@ -147,14 +148,20 @@ class Pair(nn.Module):
 def build(name: str, make: Callable[[], nn.Module]) -> Algorithm:
     torch.manual_seed(0)
     model = make()
-    short: dict[str, dict[str, Any]] = {
-        "maple": {"inner_steps": 3, "inner_batch": 20, "budget": 0.6},
-        "jtt": {"first_steps": 2, "first_batch": 20},
-    }
-    return ALGORITHMS[name](model, l2=1e-3, **short.get(name, {}))
+    short = {"inner_steps": 3, "inner_batch": 20, "budget": 0.6, "first_steps": 2, "first_batch": 20}
+    kind = ALGORITHMS[name]
+    return kind(model, l2=1e-3, **{name: value for name, value in short.items() if name in hints(kind)})
 
 
-METHODS = sorted(ALGORITHMS)
+METHODS = sorted(name for name, kind in ALGORITHMS.items() if not kind.looks_inside)
+
+
+@pytest.mark.parametrize("method", sorted(ALGORITHMS.keys() - set(METHODS)))
+def test_a_model_without_features_and_a_head_is_refused_by_who_looks_inside(method: str) -> None:
+    algorithm = build(method, plain)
+    wish = f"have `features` and a linear `head`, which {algorithm.label} looks at"
+    with pytest.raises(ValueError, match=f"^Parameter `model` should {wish}. Found Sequential without.$"):
+        algorithm.prepare(training_environments())
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -164,7 +171,7 @@ def test_a_strange_model_trains(strange: str, method: str) -> None:
     environments = algorithm.prepare(training_environments())
     before = {name: tensor.detach().clone() for name, tensor in algorithm.model.named_parameters()}
     optimizer = torch.optim.Adam(algorithm.parameters(), lr=0.01)
-    if (strange, method) == ("attention", "maple"):  # whose fast backward pass has no derivative of its own
+    if strange == "attention" and ALGORITHMS[method].carries is None:  # its fast backward pass has no derivative
         with pytest.raises(ValueError, match=r"^Parameter `model` should be one that MAPLE can train\. Found in "):
             fit(algorithm, optimizer, environments, 1, progress=False)
         return

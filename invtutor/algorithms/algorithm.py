@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Generator, Tensor, nn
 
 from invtutor.algorithms.ready import ready, trainable
@@ -13,16 +12,10 @@ from invtutor.fields import check, require, within
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.judging import evaluating
 
-__all__ = ["Algorithm", "Metrics", "Scalars", "require", "rescaled", "within"]
+__all__ = ["Algorithm", "Metrics", "Scalars", "require", "within"]
 
 Metrics = dict[str, float]
 Scalars = dict[str, Tensor]  # metrics of a step before anyone has read them: to read one waits for the device
-
-
-def rescaled(objective: Tensor, penalty_weight: float | Tensor) -> Tensor:
-    """objective / max(1, λ), which keeps the gradient's size when λ jumps; λ may be a tensor, an input of a graph."""
-    weight = torch.as_tensor(penalty_weight, dtype=objective.dtype, device=objective.device)
-    return objective / weight.clamp(min=1.0)
 
 
 @dataclass(eq=False)

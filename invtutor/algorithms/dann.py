@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from invtutor.algorithms.algorithm import Algorithm, Scalars, within
+from invtutor.networks.network import Network
 from invtutor.networks.perceptron import MLP
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import risk, squared_norm
@@ -33,6 +34,7 @@ class DANN(Algorithm):
     adapts to one without; 2. λ is constant unless the loop has a schedule.
     """
 
+    model: Network
     discriminator: nn.Module | None = None
     penalty_weight: float = within(1.0, 0, 1000)
 

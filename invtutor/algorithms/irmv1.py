@@ -4,23 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from invtutor.algorithms.algorithm import Algorithm, Scalars, require, rescaled, within
+from invtutor.algorithms.algorithm import Algorithm, Scalars, require, within
+from invtutor.algorithms.scale import rescaled, slope
 from invtutor.worlds.environment import Environment
-from invtutor.worlds.risks import fitting, risk, squared_norm
+from invtutor.worlds.risks import risk, squared_norm
 
 __all__ = ["IRMv1", "penalty", "slope"]
-
-
-def slope(logits: Tensor, labels: Tensor) -> Tensor:
-    """∂R(w·logits)/∂w at w = 1: logits (n, outputs), labels (n,) → (outputs,).
-    By the chain rule it is mean((σ(z) − y)·z), differentiable in one pass. For several classes w is a vector of ones.
-    """
-    if logits.shape[1:] == (1,):
-        return ((logits.sigmoid() - fitting(logits, labels)[:, None]) * logits).mean(0)
-    return ((logits.softmax(-1) - F.one_hot(fitting(logits, labels), logits.shape[-1])) * logits).mean(0)
 
 
 def penalty(logits: Tensor, labels: Tensor, *, halves: bool = False) -> Tensor:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from invtutor.algorithms.algorithm import Algorithm, Scalars, rescaled, within
+from invtutor.algorithms.algorithm import Algorithm, Scalars, within
 from invtutor.algorithms.descent import descend, risk_at, trainable
+from invtutor.algorithms.scale import rescaled
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import squared_norm
 

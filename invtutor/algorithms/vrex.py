@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from invtutor.algorithms.algorithm import Algorithm, Scalars, rescaled, within
+from invtutor.algorithms.algorithm import Algorithm, Scalars, within
+from invtutor.algorithms.scale import rescaled
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import risks, squared_norm
 

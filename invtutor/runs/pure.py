@@ -1,7 +1,7 @@
 """A step of a run as one function without side effects, which can be traced and taken elsewhere: into a page, say.
 
-    parameters, state = start(algorithm)
-    parameters, state, metrics = pure(algorithm)(parameters, state, batch, knobs)
+parameters, state = start(algorithm)
+parameters, state, metrics = pure(algorithm)(parameters, state, batch, knobs)
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from invtutor.algorithms.algorithm import Algorithm, Scalars
+from invtutor.fields import require
 from invtutor.worlds.environment import Environment
 
 __all__ = ["State", "Step", "adam", "batch_of", "pure", "start", "trace"]
 
-READ = ("inputs", "labels", "index")  # of each environment
 State = Mapping[str, Any]  # `step`, Adam's `first` and `second` moments, and what the method carries, by name
-Batch = Sequence[Mapping[str, Tensor]]  # of each environment what is in `READ`
+Batch = Sequence[Mapping[str, Tensor]]  # of each environment `inputs`, `labels` and `index`
 Step = Callable[[Sequence[Tensor], State, Batch, Mapping[str, Any]], tuple[list[Tensor], State, Scalars]]
 
 
@@ -35,12 +35,12 @@ def start(algorithm: Algorithm) -> tuple[list[Tensor], State]:
     """Parameters and state before the first step, of a method that is prepared."""
     parameters = [tensor.detach().clone() for tensor in algorithm.parameters()]
     zeros = {name: [torch.zeros_like(tensor) for tensor in parameters] for name in ("first", "second")}
-    return parameters, {"step": torch.zeros(()), **zeros, **{name: getattr(algorithm, name) for name in algorithm.carries}}
+    return parameters, {"step": torch.zeros(()), **zeros, **_carried(algorithm)}
 
 
 def batch_of(environments: Sequence[Environment]) -> Batch:
     """What a step reads of environments."""
-    return [{name: getattr(e, name) for name in READ} for e in environments]
+    return [{"inputs": e.inputs, "labels": e.labels, "index": e.index} for e in environments]
 
 
 def pure(algorithm: Algorithm) -> Step:
@@ -48,21 +48,22 @@ def pure(algorithm: Algorithm) -> Step:
 
     knobs: `learning_rate`, and fields of the method such as l2 or penalty_weight, as numbers or as tensors; what is not
     named is a constant of the step. `noise` stands for what the method would draw. The method itself stays as it is.
-    It has to be a gradient method: MAPLE's step trains a network.
+    Raises ValueError for a method like MAPLE, whose step is more than one gradient.
     """
+    _carried(algorithm)
 
     def step(
         parameters: Sequence[Tensor], state: State, batch: Batch, knobs: Mapping[str, Any]
     ) -> tuple[list[Tensor], State, Scalars]:
         leaves = [tensor.detach().clone().requires_grad_() for tensor in parameters]
-        environments = [Environment(str(number), **tensors) for number, tensors in enumerate(batch)]
+        environments = [Environment(str(i), e["inputs"], e["labels"], index=e["index"]) for i, e in enumerate(batch)]
         values = {name: value for name, value in knobs.items() if name not in ("learning_rate", "noise")}
-        values |= {name: state[name] for name in algorithm.carries}
+        values |= {name: state[name] for name in _carried(algorithm)}
         if "noise" in knobs:
             values["noise"] = lambda: knobs["noise"]
         with _standing_in(algorithm, leaves, values):
             metrics = algorithm.backward(environments)
-            carried = {name: getattr(algorithm, name) for name in algorithm.carries}
+            carried = _carried(algorithm)
         moved, now = [], state["step"] + 1
         with torch.no_grad():
             for leaf, first, second in zip(leaves, state["first"], state["second"], strict=True):
@@ -82,6 +83,13 @@ def trace(step: Step, *example: Any) -> torch.fx.GraphModule:
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
+
+
+def _carried(algorithm: Algorithm) -> dict[str, Tensor]:
+    """What the method hands on from step to step."""
+    names = algorithm.carries
+    require("algorithm", names is not None, "a method whose step is one gradient", algorithm.label)
+    return {name: getattr(algorithm, name) for name in names or ()}
 
 
 @contextmanager

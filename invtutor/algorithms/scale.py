@@ -1,0 +1,25 @@
+"""The dummy scale w of IRM's kin, in whose place 1 stands, and the weight λ of what is asked of it."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from invtutor.worlds.risks import fitting
+
+__all__ = ["rescaled", "slope"]
+
+
+def slope(logits: Tensor, labels: Tensor, scale: Tensor | float = 1.0) -> Tensor:
+    """∂R(w·logits)/∂w at w = scale: logits (n, outputs), labels (n,) → (outputs,).
+    By the chain rule it is mean((σ(w·z) − y)·z), differentiable in one pass. For several classes w is a vector.
+    """
+    labels, scaled = fitting(logits, labels), scale * logits
+    if logits.shape[1:] == (1,):
+        return ((scaled.sigmoid() - labels[:, None]) * logits).mean(0)
+    return ((scaled.softmax(-1) - F.one_hot(labels, logits.shape[-1])) * logits).mean(0)
+
+
+def rescaled(objective: Tensor, penalty_weight: float | Tensor) -> Tensor:
+    """objective / max(1, λ), which keeps the gradient's size when λ jumps; λ may be a tensor, an input of a graph."""
+    weight = torch.as_tensor(penalty_weight, dtype=objective.dtype, device=objective.device)
+    return objective / weight.clamp(min=1.0)
