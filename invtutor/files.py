@@ -83,17 +83,18 @@ def made_folder(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def workplace(folder: Path, purpose: str) -> Iterator[Path]:
+def workplace(folder: Path, what: str) -> Iterator[Path]:
     """A private folder in `folder`, which is made if need be; of what is made here, nothing empty stays.
 
-    purpose: such as `write results into out`, for the ValueError where nothing can be written there.
+    what: is to be written there, such as `results`, for the ValueError where it cannot be.
     """
     with ExitStack() as stack:
         try:
+            folder = folder.resolve()
             stack.enter_context(made_folder(folder))
             scratch = stack.enter_context(own_folder(folder))
         except OSError as error:
-            raise ValueError(f"Cannot {purpose}: {error.strerror}.") from None
+            raise ValueError(f"Cannot write {what} into {folder}: {error.strerror}.") from None
         yield scratch
 
 
@@ -284,47 +285,90 @@ def _is_plain(path: str | os.PathLike[str]) -> bool:
 # ------------------------------------------------------------------------------------------------- whole folders
 
 
+LITTER = (".DS_Store", "Thumbs.db", "desktop.ini", ".ipynb_checkpoints")
+"""What the operating system and Jupyter put into any folder: nobody's work, and not ours to remove."""
+
+
 def put_in_place(folder: Path, target: Path, manifest: str) -> None:
-    """Put a folder, with a manifest of this name over its files, where `target` is, as a whole.
+    """Put a folder, with a manifest of this name over its files, where `target` is, as a whole; `LITTER` moves along.
 
     folder: in an `own_folder` beside `target`. Raises ValueError, and touches nothing, where `target` holds anything
-    `foreign`.
+    `foreign`. Programs that do so at once wait for each other.
     """
     names = {path: path.relative_to(folder).as_posix() for path in _below(folder) if not path.is_dir()}
     known = {name: [checksum(path.read_bytes())] for path, name in names.items()}
     (folder / manifest).write_bytes(manifest_text(known).encode())
-    if stranger := foreign(target, manifest):
-        raise ValueError(f"{stranger} is not this program's, or was changed since; choose another folder.")
     older = folder.with_name(f"{folder.name}-older")
-    if target.exists():
-        os.rename(target, older)
-    try:
-        if stranger := foreign(older, manifest):  # put there in the moment between
-            raise ValueError(f"{target / stranger.relative_to(older)} is not this program's; choose another folder.")
-        os.rename(folder, target)
-    except BaseException:
-        if older.exists():
-            os.rename(older, target)
-        raise
+    with _alone(target.parent):
+        if stranger := _foreign(target, manifest):
+            raise ValueError(f"{stranger} is not this program's, or was changed since; choose another folder.")
+        if target.exists():
+            os.rename(target, older)
+        try:
+            if stranger := _foreign(older, manifest):  # put there in the moment between
+                there = target / stranger.relative_to(older)
+                raise ValueError(f"{there} is not this program's; choose another folder.")
+            _carry(older, folder)
+            os.rename(folder, target)
+        except BaseException:
+            if older.exists():
+                _carry(folder, older)
+                os.rename(older, target)
+            raise
 
 
 def foreign(folder: Path, manifest: str) -> Path | None:
     """The first thing in a folder that the manifest there does not prove to be ours, or the folder itself where it is
-    none; None where all is ours, or nothing is there."""
+    none; None where all is ours, or `LITTER`, or nothing is there."""
+    with _alone(folder.parent):
+        return _foreign(folder, manifest)
+
+
+def _foreign(folder: Path, manifest: str) -> Path | None:
     if not os.path.lexists(folder):
         return None
     known = read_manifest(folder / manifest)
     if known is None or folder.is_symlink() or not folder.is_dir():
         return folder if known is not None else folder / manifest
-    folders = {parent for name in known for parent in (folder / name).parents}
+    litter = set(_litter(folder))
+    folders = {parent for path in (*litter, *(folder / name for name in known)) for parent in path.parents}
     for path in _below(folder):
         if stat.S_ISDIR(os.lstat(path).st_mode):
             ours = path in folders
         else:
             ours = path == folder / manifest or is_known(path, known.get(path.relative_to(folder).as_posix(), ()))
-        if not ours:
+        if not ours and litter.isdisjoint((path, *path.parents)):
             return path
     return None
+
+
+def _litter(folder: Path) -> list[Path]:
+    """Where a folder has `LITTER`, by its exact name and kind; what lies in it is not looked at."""
+    found: list[Path] = []
+    for path in _below(folder):
+        kind = stat.S_ISDIR if path.name == ".ipynb_checkpoints" else stat.S_ISREG
+        if path.name in LITTER and kind(os.lstat(path).st_mode) and not set(found) & {*path.parents}:
+            found.append(path)
+    return found
+
+
+def _carry(source: Path, destination: Path) -> None:
+    """Move the litter of a folder to the same places in another."""
+    for path in _litter(source):
+        moved = destination / path.relative_to(source)
+        moved.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(path, moved)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait for the other programs that ask so of this folder, where the system can lock one."""
+    with ExitStack() as stack:
+        with suppress(OSError):  # no folder is there, or none that can be locked
+            lock = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, lock)
+            lock_descriptor(lock)
+        yield
 
 
 def _below(folder: Path) -> Iterator[Path]:

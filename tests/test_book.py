@@ -3,6 +3,8 @@
 import base64
 import json
 import os
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from test_lessons import write_lesson
 from invtutor.cli import main
 from invtutor.course import book, lessons
 from invtutor.course.kernel import LessonError
+from invtutor.files import foreign
 from invtutor.widgets import Panel
 from invtutor.widgets.panel import MIME, frames
 
@@ -274,6 +277,57 @@ def test_what_is_not_a_book_s_folder_is_refused_before_anything_runs(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def lay_litter(site: Path) -> dict[str, bytes]:
+    """What a desktop and Jupyter leave in a folder that somebody looks into."""
+    places = (
+        ".DS_Store",
+        "frames/.DS_Store",
+        "Thumbs.db",
+        "desktop.ini",
+        ".ipynb_checkpoints/deep/index-checkpoint.html",
+    )
+    for place in places:
+        (site / place).parent.mkdir(parents=True, exist_ok=True)
+        (site / place).write_bytes(place.encode())
+    return {place: place.encode() for place in places}
+
+
+def test_what_a_desktop_and_jupyter_put_into_a_book_moves_into_the_next(shelf: Path, tmp_path: Path) -> None:
+    site, command = (
+        tmp_path / "site",
+        ["book", "--stored", str(shelf / "00_start.ipynb"), "--out", str(tmp_path / "site")],
+    )
+    for prepare in (site.mkdir, lambda: None):  # first without a book, then with one
+        prepare()
+        left = lay_litter(site)
+        for _ in range(2):
+            assert main(command) == 0
+            assert {place: (site / place).read_bytes() for place in left} == left
+    for name in (".DS_Store ", ".ds_store", "frames/mine.txt", "checkpoints/a", "00_start.ipynb_checkpoints/a"):
+        (site / name).parent.mkdir(exist_ok=True)
+        (site / name).write_text("mine")
+        assert main(command) == 2 and (site / name).read_text() == "mine"
+        (site / name).unlink()
+        if name.endswith("/a"):
+            (site / name).parent.rmdir()
+    (site / "Thumbs.db").unlink()
+    (site / "Thumbs.db").mkdir()
+    assert main(command) == 2, "a folder of that name is somebody's"
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
+def test_two_books_at_once_in_one_folder(shelf: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    pages = [shelf / "00_start.ipynb", shelf / "01_panel.ipynb"]
+    command = [sys.executable, "-m", "invtutor", "book", "--stored", "--out", str(site)]
+    processes = [subprocess.Popen([*command, str(page)], stderr=subprocess.PIPE, text=True) for page in pages]
+    said = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert foreign(site, book.MANIFEST) is None, "it is whole"
+    assert (site / "00_start.html").exists() != (site / "01_panel.html").exists(), "and one of the two"
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_stopped_while_it_is_put_in_place(
     shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
@@ -281,6 +335,7 @@ def test_stopped_while_it_is_put_in_place(
     site, command = tmp_path / "site", ["book", "--stored", str(shelf / "00_start.ipynb")]
     if there:
         assert main([*command, str(shelf / "01_panel.ipynb"), "--out", str(site)]) == 0
+        lay_litter(site)
     rename, before = os.rename, sorted(site.rglob("*"))
 
     def stops(source: Path, target: Path) -> None:

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from test_lessons import write_lesson
 from invtutor import doctor
 from invtutor.cli import main
 from invtutor.course import lessons, runner
+from invtutor.runs import session as sessions
 from invtutor.tables import executors, plan, reading
 from invtutor.tables.store import MEASURED
 from invtutor.worlds import colored_mnist
@@ -236,6 +238,29 @@ def test_lab_as_root_without_a_browser(shelf: Path, started: list[list[str]], mo
 
 
 # ------------------------------------------------------------------------------------------------- the rest
+
+
+def test_a_method_whose_result_cannot_be_written(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["run", "erm", "-p", "profile=smoke", "-p", "steps=2", "-p", "world=spirals", "--out", "out"]
+    Path("file").write_text("mine")
+    assert main([*command[:-1], "file/out"]) == 2, "nothing can be written there: refused before it is trained"
+    assert (
+        capsys.readouterr().err
+        == f"invtutor: error: Cannot write results into {Path('file/out').resolve()}: Not a directory.\n"
+    )
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(sessions, "write_atomically", full)
+    assert main(command) == 1
+    assert (
+        capsys.readouterr().err
+        == "invtutor: error: Trained, but cannot write results into out: No space left on device.\n"
+    )
+    assert not Path("out").exists()
 
 
 def test_lessons(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,12 +7,22 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from invtutor import files
-from invtutor.files import is_sealed, made_folder, own_folder, put_in_place, read_manifest, sealed, write_atomically
+from invtutor.files import (
+    foreign,
+    is_sealed,
+    made_folder,
+    own_folder,
+    put_in_place,
+    read_manifest,
+    sealed,
+    write_atomically,
+)
 
 
 def listed(folder: Path) -> list[str]:
@@ -275,6 +285,24 @@ def test_what_somebody_puts_there_in_the_moment_between_stays(tmp_path: Path, mo
     assert (site / "page.html").read_text() == "first"
     assert listed(tmp_path) == ["site"]
     assert listed(site) == [".book.json", "mine.txt", "page.html"]
+
+
+def test_many_put_folders_in_one_place_at_once(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+
+    def put(number: int) -> None:
+        for turn in range(20):
+            with own_folder(tmp_path) as scratch:
+                (scratch / "new").mkdir()
+                for name in ("a", f"page-{number}"):
+                    (scratch / "new" / name).write_text(f"{number}, {turn}")
+                assert foreign(site, ".book.json") is None
+                put_in_place(scratch / "new", site, ".book.json")
+
+    with ThreadPoolExecutor(4) as threads:
+        assert [*threads.map(put, range(4))] == [None] * 4
+    assert listed(tmp_path) == ["site"] and len(listed(site)) == 3
+    assert foreign(site, ".book.json") is None
 
 
 def test_folders_that_stay_empty_go_again(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from invtutor.worlds.digits import Digits
 
 @pytest.fixture(autouse=True)
 def stand_in(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notebook, "load_digits", lambda source, quiet: digits)
+    monkeypatch.setattr(notebook, "load_digits", lambda source, quiet: replace(digits, source="mnist"))
     monkeypatch.delenv("INVTUTOR_PROFILE", raising=False)
 
 
@@ -61,7 +61,8 @@ def test_begin_says_why_there_is_no_mnist(
     why = "all four files are missing in here"
     monkeypatch.setattr(notebook, "load_digits", lambda source, quiet: replace(digits, why=why))
     notebook.begin("x", profile="quick")
-    (line,) = capsys.readouterr().out.splitlines()
+    line, note = capsys.readouterr().out.splitlines()
+    assert note.startswith("note: these digits are not MNIST; ")
     assert line.startswith(f"digits: rendered stand-in digits (60,000 + 10,000), not MNIST: {why} · profile: quick")
 
 
@@ -131,9 +132,9 @@ def test_the_result_records_what_numbers_depend_on(tmp_path: Path, shown: list[A
     assert "0 of 0 claims judged" in shown[-1]["text/plain"] and "all hold" not in shown[-1]["text/plain"]
 
 
-def test_recipes_follow_the_lesson(digits: Digits) -> None:
+def test_recipes_follow_the_lesson() -> None:
     recipe = notebook.begin("x", profile="smoke", seed=5, flip_rates=[0.3, 0.4]).recipe("irmv1", penalty_weight=7.0)
-    assert (recipe.seed, recipe.flip_rates, recipe.source) == (5, (0.3, 0.4), digits.source)
+    assert (recipe.seed, recipe.flip_rates, recipe.source) == (5, (0.3, 0.4), "mnist")
     assert recipe.hyper["penalty_weight"] == 7.0
 
 

@@ -1,8 +1,7 @@
 """What the cells of a lesson call: begin, show, picture, claim, finish.
 
 A lesson is an ordinary notebook, run by a student, by nbval and by papermill alike. This module gives the three the
-same
-path: one line that says what is used, claims that are judged where they can be, one result at the end.
+same path: one line that says what is used, claims that are judged where they can be, one result at the end.
 """
 
 import base64
@@ -35,7 +34,7 @@ from invtutor.runs.recipe import Recipe, find_device, parameter
 from invtutor.runs.run import Run, run
 from invtutor.worlds.digits import Digits, load_digits
 
-__all__ = ["STANDARD", "Lesson", "begin", "peak_memory", "picture", "show"]
+__all__ = ["STANDARD", "Sitting", "begin", "peak_memory", "picture", "show"]
 
 STANDARD: Mapping[str, object] = {
     "flip_rates": [0.1, 0.2],
@@ -88,7 +87,7 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes on macOS
 
 
-class Lesson:
+class Sitting:
     """A lesson under way, made by `begin`.
 
     profile, seed, device, digits: as resolved. seeds: how many seeds this profile affords.
@@ -138,15 +137,19 @@ class Lesson:
         seeds = "" if alone else f" over {measured.count} seeds" if measured.count > 1 else ", one seed"
         numbers, band = f"{measured.mean:.3f}{deviation}{seeds}", f"[{low:g}, {high:g}]"
         verdict = "not judged" if self.unjudged else "holds" if holds else "FAILS"
-        made = {"statement": statement, "mean": measured.mean, "band": [low, high], "verdict": verdict}
         self.claims.pop(statement, None)
-        self.claims[statement] = made
+        self.claims[statement] = {
+            "statement": statement,
+            "mean": measured.mean,
+            "band": [low, high],
+            "verdict": verdict,
+        }
         if self.unjudged:
             print(f"– {statement}: {numbers} (expected in {band}; not judged: {self.unjudged})")
-            return
-        if not holds:
+        elif holds:
+            print(f"✓ {statement}: {numbers}, in {band}")
+        else:
             raise AssertionError(f"{statement}: {numbers} lies outside {band}")
-        print(f"✓ {statement}: {numbers}, in {band}")
 
     def finish(
         self, headline: str, *, table: Mapping[str, Mapping[str, float]] | None = None, **metrics: float
@@ -156,7 +159,7 @@ class Lesson:
         headline: the lesson's one figure in words. table: {method: {"p=0.1": accuracy, …}} for the course's closing
         table.
         """
-        seconds = time.perf_counter() - self._start
+        seconds, memory = time.perf_counter() - self._start, peak_memory()
         result = {
             "lesson": self.name,
             "parameters": self.parameters,
@@ -170,7 +173,7 @@ class Lesson:
             "metrics": {**metrics, "table": {k: dict(v) for k, v in (table or {}).items()}},
             "claims": list(self.claims.values()),
             "seconds": round(seconds, 2),
-            "peak_memory_mb": round(peak_memory(), 1),
+            "peak_memory_mb": round(memory, 1),
             "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "versions": {
                 "invtutor": version("invtutor"),
@@ -178,7 +181,7 @@ class Lesson:
                 "python": platform.python_version(),
             },
         }
-        result, memory = finite(result), peak_memory()
+        result = finite(result)
         text = f"{headline} · {self._count()} · {seconds:.0f} s"
         text += "" if math.isnan(memory) else f", peak memory {memory:.0f} MB"
         display({"application/vnd.invtutor.result+json": result, "text/plain": text}, raw=True)
@@ -211,7 +214,7 @@ def _require_free(out_dir: str) -> None:
         raise ValueError(f"Parameter `out_dir` should be {wish}. Found {out_dir!r}.")
 
 
-def begin(name: str, **parameters: Any) -> Lesson:
+def begin(name: str, **parameters: Any) -> Sitting:
     """Open a lesson with the values of its parameters cell, load the digits, and print one line that says what is used;
     another where that is not what the text was written for.
 
@@ -233,7 +236,7 @@ def begin(name: str, **parameters: Any) -> Lesson:
     if out_dir := parameters.get("out_dir"):
         _require_free(out_dir)
     digits = load_digits(parameters.get("source", "auto"), quiet=True)
-    lesson = Lesson(name, profile, seed, device, digits, dict(parameters))
+    lesson = Sitting(name, profile, seed, device, digits, dict(parameters))
     print(f"digits: {digits} · profile: {profile}, {lesson.seeds} seeds from {seed} · device: {device_name(device)}")
     if lesson.unjudged:
         note = "tables, pictures and their descriptions are of this run, the numbers in the text are not"

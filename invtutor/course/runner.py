@@ -59,8 +59,7 @@ def run_lesson(
     if "out_dir" in values:
         raise ValueError("Parameter `out_dir` should be left out here: the runner fills it in. Say where with `out`.")
     refuse(lesson, out := Path(out))
-    with workplace(out, f"write results into {out}") as scratch:
-        scratch = scratch.resolve()
+    with workplace(out, "results") as scratch:
         out = scratch.parent
         _announce_digits(lesson, values)
         notebook = read(lesson.path)

@@ -7,7 +7,6 @@ import shlex
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from torch import Tensor
 from invtutor.algorithms import ALGORITHMS, Algorithm
 from invtutor.algorithms.algorithm import Metrics
 from invtutor.fields import fit, from_text, hints, valid
-from invtutor.files import finite, is_sealed, made_folder, sealed, write_atomically
+from invtutor.files import finite, is_sealed, sealed, workplace, write_atomically
 from invtutor.runs.budgets import PROFILES
 from invtutor.runs.history import GLOSSARY, History
 from invtutor.runs.loop import require_finite
@@ -417,7 +416,7 @@ def parse_change(text: str) -> Change:
 
 def execute(recipe: Recipe, changes: Sequence[Change], out: str | os.PathLike[str]) -> Session:
     """Train, and leave `result.json` in `out`: recipe, changes, metrics. Raises ValueError where `out` cannot be used,
-    before anything is trained, and what `replay` raises."""
+    before anything is trained, OSError where it no longer can be after that, and what `replay` raises."""
     _check(recipe, changes)
     find_device(recipe.device)
     result = Path(out) / "result.json"
@@ -425,11 +424,7 @@ def execute(recipe: Recipe, changes: Sequence[Change], out: str | os.PathLike[st
         raise ValueError(f"{result} is not a result of {recipe.algorithm}; choose another folder.")
     recipe.setting.announce()
     data = recipe.setting.load()
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(made_folder(result.parent))
-        except OSError as error:
-            raise ValueError(f"Cannot write results into {result.parent}: {error.strerror}.") from None
+    with workplace(result.parent, "results"):
         session = replay(recipe, changes, data=data)
         session.snapshot()
         record = {
@@ -444,7 +439,7 @@ def execute(recipe: Recipe, changes: Sequence[Change], out: str | os.PathLike[st
         try:
             write_atomically(result, sealed(json.dumps(finite(record), allow_nan=False)))
         except OSError as error:
-            raise ValueError(f"Cannot write results into {result.parent}: {error.strerror}.") from None
+            raise OSError(f"Trained, but cannot write results into {result.parent}: {error.strerror}.") from None
     return session
 
 

@@ -58,7 +58,7 @@ def write_book(
     """
     out, every = Path(out).resolve(), list(chosen) or lessons.lessons()
     _refuse(out, every)
-    with workplace(out.parent, f"write a book to {out}") as scratch:
+    with workplace(out.parent, "a book") as scratch:
         site = scratch / "site"
         site.mkdir()
         notebooks = [lesson.path for lesson in every]
