@@ -1,11 +1,13 @@
 """invtutor: a course on invariant learning, and the small library that its lessons show."""
 
 import os
+import sys
 from importlib import import_module
 
 # A waiting OpenMP thread spins by default and starves its neighbors when the cores are busy (a classroom server,
 # Binder, two kernels at once): a small network then trains up to a hundred times slower. Torch reads this when it
-# loads; a user's own value wins.
+# loads; a user's own value wins. Where torch was there first, `notebook.begin` says what helps.
+SPINNING = "torch" in sys.modules and not {"OMP_WAIT_POLICY", "OMP_NUM_THREADS"} & os.environ.keys()
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # For the kernels that we start: glibc then gives tensors of some MB back to the system when they die, where it would

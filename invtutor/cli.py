@@ -235,12 +235,13 @@ def _methods() -> tuple[str, ...]:
 
 
 def _run_method(arguments: argparse.Namespace) -> int:
-    from invtutor.runs import session as sessions
+    from invtutor.runs.commands import parse_change, read_recipe
+    from invtutor.runs.session import execute
 
-    recipe = sessions.read_recipe(arguments.lesson, _given(arguments.given))
-    changes = [sessions.parse_change(text) for text in arguments.steer]
+    recipe = read_recipe(arguments.lesson, _given(arguments.given))
+    changes = [parse_change(text) for text in arguments.steer]
     out = Path(arguments.out or Path("results") / arguments.lesson)
-    session = sessions.execute(recipe, changes, out)
+    session = execute(recipe, changes, out)
     accuracies = (f"{k} {100 * v:.1f} %" for k, v in session.history.last.items() if k.startswith(("valid", "test p")))
     shown = ", ".join(words for words in accuracies if " risk " not in words)
     print(f"{session.algorithm}, step {session.taken}: {shown}")

@@ -17,7 +17,7 @@ from invtutor.algorithms import ALGORITHMS
 from invtutor.cli import main
 from invtutor.course import book, copies, lessons, runner, whole
 from invtutor.fields import hints
-from invtutor.runs import session as sessions
+from invtutor.runs.knobs import KNOBS
 from invtutor.runs.recipe import Recipe, own
 from invtutor.runs.run import run
 from invtutor.worlds import colored_mnist
@@ -108,7 +108,7 @@ def call(rng: random.Random, shelf: list[lessons.Lesson]) -> list[str]:
     parameters = [parameter.name for parameter in lesson.parameters]
     if kind < 5:
         steps = [f"{rng.choice([0, 3, 10, 39, 40, 10**9, -1, 'x'])}:" for _ in range(rng.choice([0, 0, 0, 1, 2]))]
-        steer = [word for step in steps for word in ("--steer", f"{step}{name(rng, list(sessions.KNOBS))}={text(rng)}")]
+        steer = [word for step in steps for word in ("--steer", f"{step}{name(rng, list(KNOBS))}={text(rng)}")]
         return ["run", name(rng, list(ALGORITHMS)), *pairs(FIELDS), *steer]
     words = {
         5: ["run", name(rng, [lesson.name, lesson.name[:2]]), *pairs(parameters)],

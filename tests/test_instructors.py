@@ -55,7 +55,7 @@ def test_commands_are_those_of_the_command_line(tmp_path: Path, monkeypatch: pyt
 
 
 def test_presets_and_code_of_the_live_panel() -> None:
-    from invtutor.runs.session import PRESETS
+    from invtutor.runs.presets import PRESETS
 
     shown = re.search(r"Its presets are.*?(?=\n- )", TEXT, re.DOTALL)
     assert shown

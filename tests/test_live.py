@@ -22,21 +22,12 @@ from jupyter_client.manager import KernelManager
 from invtutor import figures
 from invtutor.algorithms import ALGORITHMS
 from invtutor.runs.budgets import PROFILES
+from invtutor.runs.commands import options, parse_change, read_recipe
+from invtutor.runs.knobs import KNOBS, Change, knobs, switch
+from invtutor.runs.presets import PRESETS, hint
 from invtutor.runs.recipe import Recipe
 from invtutor.runs.run import run
-from invtutor.runs.session import (
-    KNOBS,
-    PRESETS,
-    Change,
-    Session,
-    hint,
-    knobs,
-    options,
-    parse_change,
-    read_recipe,
-    replay,
-    switch,
-)
+from invtutor.runs.session import Session, replay
 from invtutor.widgets import Live, live, live_panel
 from invtutor.worlds.colored_mnist import ColoredWorld
 from invtutor.worlds.digits import Digits

@@ -19,9 +19,13 @@ import torch
 
 from invtutor.algorithms import ALGORITHMS
 from invtutor.figures import Screen
+from invtutor.runs import presets
 from invtutor.runs import session as sessions
+from invtutor.runs.commands import parse_change, read_recipe
+from invtutor.runs.knobs import KNOBS, Change, knobs, sign
+from invtutor.runs.presets import PRESETS
 from invtutor.runs.recipe import Recipe
-from invtutor.runs.session import PRESETS, Change, knobs, parse_change, read_recipe, replay, sign
+from invtutor.runs.session import replay
 from invtutor.widgets import Live, live_panel
 from invtutor.widgets.live_controls import OWN
 from invtutor.worlds import colored_mnist
@@ -36,7 +40,7 @@ def small(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> Digits:
     """A few digits that pass for MNIST's, so that the presets' hints are in their own world; nothing is painted."""
     monkeypatch.setattr(colored_mnist, "POOL", 4000)  # a smoke profile needs 2,000 each
     monkeypatch.setattr(colored_mnist, "HELD_OUT", 100)
-    monkeypatch.setattr(sessions, "_LEAST", LEAST)
+    monkeypatch.setattr(presets, "_LEAST", LEAST)
     monkeypatch.setattr(Screen, "png", lambda self: b"")
     monkeypatch.setattr(live_panel, "SLOWEST", 0.0)
     monkeypatch.setattr(live_panel, "HZ", 1e6)
@@ -227,7 +231,7 @@ class Walk:
         assert (shown["flip_rate_1"], shown["flip_rate_2"]) == self.recipe.flip_rates
         assert shown["label_noise"] == self.recipe.label_noise and shown["seed"] == self.recipe.seed
         assert shown["method"] == self.recipe.algorithm
-        for name in sessions.KNOBS:
+        for name in KNOBS:
             assert (self.panel.controls[name].layout.visibility == "visible") == (name in knobs(self.recipe))
 
     def check_text(self) -> None:

@@ -25,6 +25,7 @@ from IPython.display import Markdown, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+import invtutor
 from invtutor import figures
 from invtutor.course.reading import VIEW
 from invtutor.files import finite, is_sealed, sealed, write_atomically
@@ -238,6 +239,8 @@ def begin(name: str, **parameters: Any) -> Sitting:
     digits = load_digits(parameters.get("source", "auto"), quiet=True)
     lesson = Sitting(name, profile, seed, device, digits, dict(parameters))
     print(f"digits: {digits} · profile: {profile}, {lesson.seeds} seeds from {seed} · device: {device_name(device)}")
+    if invtutor.SPINNING:
+        print("note: torch was loaded before invtutor; on busy cores `torch.set_num_threads(1)` makes training faster")
     if lesson.unjudged:
         note = "tables, pictures and their descriptions are of this run, the numbers in the text are not"
         print(f"note: {lesson.unjudged}; {note}")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shlex
 import signal
 import threading
@@ -10,131 +9,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from invtutor.algorithms import ALGORITHMS, Algorithm
 from invtutor.algorithms.algorithm import Metrics
-from invtutor.fields import fit, from_text, hints, valid
 from invtutor.files import finite, is_sealed, sealed, workplace, write_atomically
-from invtutor.runs.budgets import PROFILES
+from invtutor.runs.commands import options, text_of
 from invtutor.runs.history import GLOSSARY, History
+from invtutor.runs.knobs import Change, knobs, require_knob
 from invtutor.runs.loop import require_finite
-from invtutor.runs.recipe import Recipe, find_device, owner
+from invtutor.runs.recipe import Recipe, find_device
 from invtutor.runs.run import assemble, schedules
-from invtutor.words import meant, shown, unknown
-from invtutor.worlds.colored_mnist import OOD_RATE, ColoredWorld
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import accuracy_curve
 
-__all__ = ["KNOBS", "OOD_RATE", "PRESETS", "Change", "Preset", "Session", "Snapshot", "execute", "hint", "knobs"]
-__all__ += ["options", "parse_change", "read_recipe", "replay", "sign", "switch"]
-
-KNOBS: Mapping[str, str] = {
-    "penalty_weight": "λ",
-    "threshold": "τ",
-    "budget": "K",
-    "inner_rate": "α",
-    "step_size": "η",
-    "learning_rate": "learning rate",
-    "anneal": "anneal",
-}
-"""What may change under a running training, with its sign in the papers. All else belongs to a fresh run."""
+__all__ = ["Session", "Snapshot", "execute", "replay"]
 
 SHOWN = 10  # test digits whose predictions a snapshot holds
-
-
-class Preset(NamedTuple):
-    """A setting whose outcome its name tells: the method, what is changed in its recipe, and where to look."""
-
-    method: str
-    changes: Mapping[str, Any]
-    hint: str
-
-    def recipe(self, base: Recipe) -> Recipe:
-        """The preset in the world, and with the sizes, of another recipe."""
-        return switch(base, self.method).but(**self.changes)
-
-
-PRESETS: Mapping[str, Preset] = {
-    "ERM takes the color": Preset(
-        "erm", {}, "after a few steps near 90, 80 and 10 %, which is what the color alone gives; little changes then."
-    ),
-    "IRMv1 leaves the color": Preset(
-        "irmv1", {}, "color comes first; once annealing ends, the three accuracies draw together, between 60 and 70 %."
-    ),
-    "λ too small": Preset(
-        "irmv1",
-        {"penalty_weight": 1.0},
-        "the penalty is there, but it costs less than the color is worth: at p = 0.9 still below 30 %.",
-    ),
-    "λ too large: collapse to 50 %": Preset(
-        "irmv1",
-        {"penalty_weight": 1e6, "anneal": 0},
-        "a network that says nothing pays no penalty, and this one stays near 50 %. Annealing is what makes a large λ "
-        "possible.",
-    ),
-    "no annealing": Preset(
-        "irmv1",
-        {"anneal": 0},
-        "the λ that works after annealing keeps the network from learning anything: near 50 %.",
-    ),
-    "α too large: inverted": Preset(
-        "meta_irm",
-        {"inner_rate": 3.0, "penalty_weight": 0.0, "batch_size": 1500, "l2": 1e-3},
-        "each inner step overshoots, and what is right after it is wrong before it: 10, 20 and 90 %.",
-    ),
-    "AND-mask where it cannot help": Preset(
-        "and_mask", {}, "color agrees with the label in both environments, no sign objects, and no τ helps: 10 %."
-    ),
-}
-
-
-_LEAST = {"samples": 5000, "width": 64}  # with which the presets' hints were measured; None is all samples
-
-
-def hint(preset: str, session: "Session") -> str:
-    """Where to look in a run of a preset. Its name and its own hint tell what was seen in the lessons' world; of any
-    other, this says what the clues are worth there."""
-    recipe, world = session.recipe, session.world
-    if not isinstance(world, ColoredWorld):
-        return "its name tells what was seen on Colored MNIST, and this is another world."
-    known, usual = recipe.world_options, Recipe().world_options
-    same = all(known[name] == value for name, value in usual.items() if name not in ("samples", "source"))
-    sizes = {"samples": known["samples"], "width": recipe.width}
-    large = all(sizes[name] is None or sizes[name] >= least for name, least in _LEAST.items())
-    if same and large and session.data.source == "mnist":
-        return PRESETS[preset].hint
-    rates = [*dict.fromkeys(world.flip_rates), *({OOD_RATE} - {*world.flip_rates})]
-
-    def worth(clue: Literal["invariant", "color", "pooled"]) -> str:
-        accuracies = [f"{100 * world.bayes(clue).accuracy(rate):.3g}" for rate in rates]
-        return _listed(accuracies if len(set(accuracies)) > 1 else accuracies[:1]) + " %"
-
-    shape = worth("invariant")
-    worths = f"{worth('color')} from color alone, {shape} from shape alone, {worth('pooled')} from both"
-    return (
-        f"its name tells what was seen with flip rates {_listed(usual['flip_rates'])}, "
-        f"label noise {usual['label_noise']:g}, "
-        f"{_LEAST['samples']:,} or more MNIST digits and width {_LEAST['width']} or more. Here, at p = "
-        f"{_listed(rates)}, the rule that is best in training is right on "
-        f"{f'{shape} without color' if world.grayscale else worths}."
-    )
-
-
-def _listed(values: Sequence[object]) -> str:
-    *others, last = map(str, values)
-    return f"{', '.join(others)} and {last}" if others else last
-
-
-class Change(NamedTuple):
-    """A knob that was turned after so many steps."""
-
-    step: int
-    name: str
-    value: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,25 +50,6 @@ class Snapshot:
     def curve(self, flip_rates: Sequence[float]) -> list[float]:
         """Expected test accuracy at each flip rate; none in a world without a curve."""
         return [] if self.corners is None else accuracy_curve(self.corners, flip_rates)
-
-
-def knobs(recipe: Recipe) -> dict[str, float]:
-    """The recipe's knobs (`KNOBS`) with their values, its class's defaults included."""
-    values = recipe.values
-    return {name: values[name] for name in KNOBS if name in values and (name != "anneal" or "penalty_weight" in values)}
-
-
-def sign(recipe: Recipe, name: str) -> str:
-    """A knob's sign in the method's own paper."""
-    return "β" if name == "penalty_weight" and recipe.algorithm in ("vrex", "mmrex") else KNOBS[name]
-
-
-def switch(recipe: Recipe, method: str) -> Recipe:
-    """The recipe with another method, and what the quick profile gives to that: hyper-parameters, learning rate, L2
-    weight, annealing, batches, steps. World and network stay."""
-    wanted = Recipe.profile("quick", method)
-    names = ("hyper", "learning_rate", "l2", "early_weight", "anneal", "ramp", "batch_size", "steps")
-    return recipe.but(algorithm=wanted.algorithm, **{name: getattr(wanted, name) for name in names})
 
 
 class Session:
@@ -212,7 +87,7 @@ class Session:
 
         Raises ValueError for a name that is no knob of the method, and for a value that its recipe refuses.
         """
-        _require_knob(self.recipe, name)
+        require_knob(self.recipe, name)
         changed = self.recipe.but(**{name: value})
         if knobs(changed)[name] == knobs(self.recipe)[name]:
             return
@@ -272,7 +147,7 @@ class Session:
             )
         recipe = self.start.but(steps=max(1, self.taken))
         words = ["invtutor", "run", recipe.algorithm, *options(recipe)]
-        words += [f"--steer={step}:{name}={_text(value)}" for step, name, value in self.changes if step < self.taken]
+        words += [f"--steer={step}:{name}={text_of(value)}" for step, name, value in self.changes if step < self.taken]
         return shlex.join(words)
 
     def _plan(self) -> None:
@@ -344,74 +219,8 @@ def _check(recipe: Recipe, changes: Sequence[Change]) -> None:
         wish = f"in order and before the last step, {recipe.steps}"
         if not taken <= step < recipe.steps:
             raise ValueError(f"Parameter `changes` should be {wish}. Found one at step {step}.")
-        _require_knob(recipe, name)
+        require_knob(recipe, name)
         recipe, taken = recipe.but(**{name: value}), step
-
-
-def _require_knob(recipe: Recipe, name: str) -> None:
-    if name not in knobs(recipe):
-        wish = f"a knob of {ALGORITHMS[recipe.algorithm].label}: {', '.join(knobs(recipe))}"
-        raise ValueError(f"Parameter `name` should be {wish}. Found {shown(name)}.{meant(name, knobs(recipe))}")
-
-
-# ------------------------------------------------------------------------------------- recipes as words of a command
-
-
-def _given(recipe: Recipe) -> dict[str, Any]:
-    """What a command says of a recipe; how often it is watched is left out, since it changes no step."""
-    named = {name: getattr(recipe, name) for name in ("world", "network")}
-    return named | {name: value for name, value in recipe.values.items() if name != "every"}
-
-
-def options(recipe: Recipe) -> list[str]:
-    """The words `-p NAME=VALUE …` from which `read_recipe` makes the recipe's method the recipe again, apart from
-    `every`; those of the profile that comes nearest are left out."""
-
-    def differing(profile: str) -> dict[str, Any]:
-        base = _given(Recipe.profile(profile, recipe.algorithm, world=recipe.world))
-        return {name: value for name, value in _given(recipe).items() if value != base[name]}
-
-    profile = min(("quick", *PROFILES), key=lambda profile: len(differing(profile)))
-    given = ({"profile": profile} if profile != "quick" else {}) | differing(profile)
-    return [word for name, value in given.items() for word in ("-p", f"{name}={_text(value)}")]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, tuple | list):
-        return ",".join(map(_text, value)) + "," * (len(value) == 1)
-    short = f"{value:g}" if isinstance(value, float) else str(value)
-    return short if not isinstance(value, float) or float(short) == value else repr(value)
-
-
-def read_recipe(method: str, given: Mapping[str, str]) -> Recipe:
-    """A method's recipe from the texts of a command line: `profile` (else quick), and fields of the recipe or
-    hyper-parameters by name. Raises ValueError, one line, for whatever they should not be."""
-    texts = dict(given)
-    world = {"world": texts["world"]} if "world" in texts else {}
-    base = Recipe.profile(texts.pop("profile", "quick"), method, **world)
-    known = ["profile", *_given(base), "every"]
-    for name in texts:
-        if name not in known:
-            raise ValueError(unknown(name, known, method))
-    values = {}
-    for name, text in texts.items():
-        kind = owner(name, base)
-        assert kind is not None  # since it is known
-        values[name] = valid(kind, name, from_text(hints(kind)[name], text))
-    return base.but(**values)
-
-
-def parse_change(text: str) -> Change:
-    """`STEP:NAME=VALUE` as a change. Raises ValueError for anything else."""
-    step, _, rest = text.partition(":")
-    name, equals, number = rest.partition("=")
-    wish = f"STEP:NAME=VALUE, NAME one of {', '.join(KNOBS)}"
-    if not (equals and re.fullmatch("[0-9]{1,9}", step) and name in KNOBS):
-        raise ValueError(f"Option --steer should be {wish}. Found {shown(text)}.{meant(name, KNOBS) if name else ''}")
-    return Change(int(step), name, fit(name, int | float, from_text(int | float, number)))
-
-
-# ----------------------------------------------------------------------------------------------------- as a program
 
 
 def execute(recipe: Recipe, changes: Sequence[Change], out: str | os.PathLike[str]) -> Session:

@@ -11,8 +11,9 @@ import ipywidgets
 from invtutor.algorithms import ALGORITHMS
 from invtutor.fields import Range, hints, members, range_of
 from invtutor.fields import knobs as knobs_of
+from invtutor.runs.knobs import KNOBS, knobs, sign
+from invtutor.runs.presets import PRESETS
 from invtutor.runs.recipe import Recipe, label, limits, owner
-from invtutor.runs.session import KNOBS, PRESETS, knobs, sign
 
 __all__ = ["ALL", "OWN", "arranged", "has_rungs", "let_show", "make_controls", "make_room", "mirror", "number"]
 __all__ += ["room_for_words", "scale", "turned"]

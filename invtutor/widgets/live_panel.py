@@ -20,8 +20,10 @@ from IPython import get_ipython
 from invtutor.algorithms import ALGORITHMS
 from invtutor.fields import require
 from invtutor.figures import Figure
+from invtutor.runs.knobs import KNOBS, knobs, switch
+from invtutor.runs.presets import PRESETS
 from invtutor.runs.recipe import Recipe
-from invtutor.runs.session import KNOBS, PRESETS, Session, knobs, switch
+from invtutor.runs.session import Session
 from invtutor.widgets.live_controls import (
     ALL,
     OWN,

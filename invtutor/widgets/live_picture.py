@@ -1,10 +1,12 @@
 """The live panel's picture of a session: which of its numbers are drawn."""
 
 from invtutor.figures.live import RATES, Curve, LivePicture
+from invtutor.runs.knobs import knobs, sign
 from invtutor.runs.recipe import Recipe
-from invtutor.runs.session import OOD_RATE, Session, Snapshot, knobs, sign
+from invtutor.runs.session import Session, Snapshot
 from invtutor.widgets.live_controls import scale
 from invtutor.widgets.live_words import measured, standing
+from invtutor.worlds.colored_mnist import OOD_RATE
 
 __all__ = ["draw", "drawing"]
 

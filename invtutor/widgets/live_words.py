@@ -3,8 +3,10 @@
 import html
 from collections.abc import Mapping
 
+from invtutor.runs.knobs import knobs, sign
+from invtutor.runs.presets import PRESETS, hint
 from invtutor.runs.recipe import Recipe
-from invtutor.runs.session import PRESETS, Session, Snapshot, hint, knobs, sign
+from invtutor.runs.session import Session, Snapshot
 from invtutor.widgets.live_controls import number
 
 __all__ = ["look_for", "measured", "numbers", "spoken_command", "standing", "state", "stopped"]
