@@ -15,28 +15,8 @@ from invtutor.course.checks.penalties import (
 from invtutor.course.checks.side_by_side import check_paired_differences, check_training_domains, check_worst_rate
 from invtutor.course.checks.verdict import Verdict
 
-__all__ = [
-    "Verdict",
-    "check_accuracy",
-    "check_and_mask",
-    "check_balancing_budget",
-    "check_best_clue",
-    "check_color",
-    "check_curve",
-    "check_deviation",
-    "check_geometric_mean",
-    "check_gray",
-    "check_influence",
-    "check_inner_step",
-    "check_maximum_excess",
-    "check_objective",
-    "check_orders",
-    "check_paired_differences",
-    "check_pooled",
-    "check_projection",
-    "check_signs_needed",
-    "check_slope",
-    "check_training_domains",
-    "check_variance",
-    "check_worst_rate",
-]
+__all__ = ["Verdict", "check_accuracy", "check_and_mask", "check_balancing_budget", "check_best_clue", "check_color"]
+__all__ += ["check_curve", "check_deviation", "check_geometric_mean", "check_gray", "check_influence"]
+__all__ += ["check_inner_step", "check_maximum_excess", "check_objective", "check_orders", "check_paired_differences"]
+__all__ += ["check_pooled", "check_projection", "check_signs_needed", "check_slope", "check_training_domains"]
+__all__ += ["check_variance", "check_worst_rate"]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from invtutor.course.checks.verdict import RIGHT, Function, Hint, Rows, check
+from invtutor.course.checks.verdict import NOTHING, RIGHT, Function, Hint, Rows, check
 
 __all__ = ["NO_MEAN", "batches", "check_accuracy", "check_best_clue", "check_color", "check_pooled"]
 
@@ -83,7 +83,7 @@ def _colored(student: Function) -> Function:
         def draw(seed: int) -> Tensor:
             found = student(labels.clone(), flip_rate, torch.Generator().manual_seed(seed))
             if found is None:
-                raise Hint("Your function returns nothing (None). Is the `return` missing?")
+                raise Hint(NOTHING)
             colors = torch.as_tensor(found).detach()
             if colors.shape != labels.shape:
                 raise Hint(f"One color per label: wanted shape {tuple(labels.shape)}, found {tuple(colors.shape)}.")

@@ -18,12 +18,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["RIGHT", "Check", "Function", "Hint", "Rows", "Verdict", "check"]
+__all__ = ["NOTHING", "RIGHT", "Check", "Function", "Hint", "Rows", "Verdict", "check"]
 
 Function = Callable[..., Any]
 Rows = Iterator[tuple[Any, ...]]
 
 RIGHT = "right"
+NOTHING = "Your function returns nothing (None). Is the `return` missing?"
 CUT = (
     "The value is right, but gradients cannot flow through it: no .item(), no .detach(), no NumPy, no float() and no "
     "torch.no_grad() on the way."
@@ -48,7 +49,7 @@ class Hint(Exception):
     """What a student should read; raised wherever a check finds it out."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Check:
     """The check of one exercise, called with the student's function.
 
@@ -126,7 +127,7 @@ class Check:
             where = f"with {self._told(arguments)} it stopped with {type(error).__name__}: {error}"
             raise Hint(f"Your function cannot be run: {where}") from error
         if value is None:
-            raise Hint("Your function returns nothing (None). Is the `return` missing?")
+            raise Hint(NOTHING)
         tensors = [pair for pair in zip(own, arguments, strict=True) if isinstance(pair[1], Tensor)]
         if self.keeps and not all(torch.equal(after, before) for after, before in tensors):
             raise Hint(self.keeps)
@@ -189,7 +190,7 @@ def check(title: str, start: str, examples: Iterable[tuple[Any, ...]], **options
 def _copy(argument: Any, *, leaf: bool) -> Any:
     if isinstance(argument, Tensor):
         return argument.clone().requires_grad_() if leaf else argument.clone()
-    return copy.copy(argument)
+    return copy.deepcopy(argument)  # examples serve again
 
 
 def _value(found: Any) -> Any:
