@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from invtutor.runs.history import spread
-from invtutor.runs.recipe import Recipe
-from invtutor.tables.plan import GRAY
+from invtutor.runs.recipe import Recipe, label
 from invtutor.tables.published import published
 from invtutor.tables.reading import collect, values
 from invtutor.tables.store import MEASURED, Store
@@ -27,7 +26,7 @@ def methods() -> list[str]:
     """The header above the line `measured`."""
     above = README[: README.index("\n| measured |")].splitlines()
     cells = [cell.strip() for cell in above[-2].strip("|").split("|")][1:]
-    return [GRAY if cell == "gray" else cell for cell in cells]
+    return [label("oracle") if cell == "gray" else cell for cell in cells]
 
 
 def test_measured_and_published_side_by_side() -> None:

@@ -19,7 +19,7 @@ from invtutor.tables.plan import TABLES, Row, Table, plan
 from invtutor.tables.reading import beside, candidates, collect, color_balanced, layout, values
 from invtutor.tables.selection import CRITERIA
 from invtutor.tables.store import MEASURED, Result, Store
-from invtutor.worlds import colored_mnist
+from invtutor.worlds import colored_mnist, random_labels
 from invtutor.worlds.digits import Digits
 
 TINY = {"samples": 60, "width": 4, "batch_size": 20, "steps": 4, "anneal": 1}
@@ -47,7 +47,8 @@ def small(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
 
     for room in (planning, reading):
         monkeypatch.setattr(room, "TABLES", tables)
-    monkeypatch.setattr(colored_mnist, "load_digits", lambda source, quiet: digits)
+    for world in (colored_mnist, random_labels):
+        monkeypatch.setattr(world, "load_digits", lambda source, quiet: digits)
     monkeypatch.setattr(executors, "run", counted)
     return started
 
@@ -169,6 +170,21 @@ def test_two_programs_share_a_folder(small: list[Recipe], tmp_path: Path, monkey
     results = reproduce(tmp_path, "smoke", quiet=True)
     assert len(small) == 6, "the third was run by both"
     assert [r.to_json() for r in results] == [r.to_json() for r in others] and len(Store(tmp_path)) == 5
+
+
+def test_rows_of_other_worlds(tmp_path: Path, small: list[Recipe]) -> None:
+    """A world without digits runs as it is; one of digits on those that are found; what a row lacks is not run."""
+    tiny = {"steps": 3, "batch_size": 20, "width": 4}
+    rows = (Row("ERM", "erm", tiny | {"world": "spirals"}), Row("V-REx", "vrex", tiny | {"world": "random_labels"}))
+    planning.TABLES["insufficient"] = Table("Worlds", ("train", "test", "test p=0.9"), rows, {"smoke": 1})
+    spirals, labels = reproduce(tmp_path, "smoke", ["insufficient"], quiet=True)
+    assert (spirals.made["digits"], labels.made["digits"]) == ("none", "rendered") == ("none", labels.recipe.source)
+    assert not spirals.corners and not labels.validation and spirals.value("train") == spirals.metrics["train"]
+    again = reproduce(tmp_path, "smoke", ["insufficient"], quiet=True)
+    assert [r.to_json() for r in again] == [r.to_json() for r in (spirals, labels)]
+    assert len(small) == 2
+    for line in str(layout([spirals, labels], "insufficient", "smoke")).splitlines()[1:]:
+        assert line.split()[1] != "not" and "not run (–)" in line
 
 
 def test_a_run_that_diverges_is_named(small: list[Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from invtutor.fields import one_of, require
 from invtutor.runs.budgets import PROFILES
 from invtutor.runs.recipe import Recipe, label
 
-__all__ = ["END", "GRAY", "RATES", "TABLES", "Row", "Table", "placed", "plan"]
+__all__ = ["END", "RATES", "TABLES", "Row", "Table", "placed", "plan"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,6 @@ class Table:
 
 
 _TEST = ("test p=0.1", "test p=0.2", "test p=0.9")
-GRAY = label("oracle")
 END = 10**6  # steps between two looks at a run
 
 

@@ -6,7 +6,6 @@ are read; the folder alone is added to.
 
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,14 +75,12 @@ class Store:
     Raises ValueError for what is no folder and, naming file and line, for a file that should hold results and does not.
     """
 
-    NAME = re.compile(r"[0-9a-f]{20}\.json")
-
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         require("out", self.folder.is_dir() or not self.folder.exists(), "a folder for results", str(folder))
         self.packed = Path(f"{self.folder}.jsonl")
         self._results: dict[str, Result] = {}
-        self._names: set[str] = set()
+        self._seen: set[Path] = set()
         for number, line in enumerate(self._lines(), start=1):
             if line.strip():
                 self._read(line, f"{self.packed}, line {number}")
@@ -91,10 +88,9 @@ class Store:
 
     def refresh(self) -> None:
         """Read what this program, or another, has added meanwhile."""
-        names = {path.name for path in self.folder.iterdir()} if self.folder.exists() else set()
-        for name in sorted(filter(self.NAME.fullmatch, names - self._names)):
-            self._read((self.folder / name).read_bytes(), str(self.folder / name))
-            self._names.add(name)
+        for path in sorted(set(self.folder.glob("[0-9a-f]" * 20 + ".json")) - self._seen):
+            self._read(path.read_bytes(), str(path))
+            self._seen.add(path)
 
     def _lines(self) -> list[bytes]:
         """Those of the packed file. Once they were appended: what a kill left of the last one does not count."""
