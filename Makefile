@@ -1,9 +1,10 @@
 # `make lab` opens the course, `make test` tests it. Both set up .venv on the first call and reuse it afterwards.
 PYTHON ?= python3
 WORKERS ?= 2
+ROOMS := $(addprefix tests/,worlds networks algorithms exact runs figures tables)
 BIN := .venv/bin
 
-.PHONY: lab course book test install bench outputs measured
+.PHONY: lab course book test lowest install bench outputs measured
 
 lab: install           ## JupyterLab on the first lesson
 	$(BIN)/invtutor lab --in-place
@@ -28,6 +29,12 @@ install: .venv/.installed
 	  echo "Cannot make .venv. On Debian and Ubuntu: sudo apt install python3-venv, then make again."; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test]"
 	touch $@
+
+lowest:                ## the library's tests with the lowest versions that pyproject.toml allows
+	$(PYTHON) -m venv .venv-lowest
+	grep -oE '"[a-z_-]+(\[[a-z]+\])?>=[0-9.]+' pyproject.toml | sed -E 's/"//; s/\[.*\]//; s/>=/==/' | sort -u > .venv-lowest/bounds.txt
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check --constraint .venv-lowest/bounds.txt --editable ".[test]"
+	.venv-lowest/bin/python -m pytest -n $(WORKERS) -p no:cacheprovider $(ROOMS)
 
 bench: install         ## how fast it is on this machine
 	$(BIN)/python tests/bench.py
