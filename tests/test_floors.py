@@ -36,6 +36,7 @@ ONLY = {
 # Packages that one room alone may know; those in LAZY only inside of functions, so that the rest works without them.
 ROOMS = {
     "torchvision": {"worlds"},
+    "PIL": {"worlds"},
     "matplotlib": {"worlds", "figures", "course"},
     "ipywidgets": {"widgets"},
     "IPython": {"widgets", "course"},
@@ -52,7 +53,7 @@ ROOMS = {
     "dask": {"tables"},
     "distributed": {"tables"},
 }
-LAZY = {"torchvision", "papermill", "nbclient", "nbformat", "jupyter_client", "dask", "distributed"}
+LAZY = {"torchvision", "PIL", "papermill", "nbclient", "nbformat", "jupyter_client", "dask", "distributed"}
 LAZY |= {"nbconvert", "pygments", "latex2mathml", "bleach", "zmq"}
 
 

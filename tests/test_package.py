@@ -78,7 +78,7 @@ def test_what_is_imported_is_declared() -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     base, extras = project.split("[project.optional-dependencies]")
     needed, book = (set(re.findall(r'"([\w-]+)(?:\[\w+\])?>=', text)) for text in (base, extras.split("test =")[0]))
-    distributions = {"IPython": "ipython", "zmq": "pyzmq"}
+    distributions = {"IPython": "ipython", "zmq": "pyzmq", "PIL": "pillow"}
     inside = {distributions.get(name, name): path for name, path in imported(ROOT / "invtutor").items()}
     assert len(inside) > 15
     bookish = {name for name, path in inside.items() if path.parent.name == "book"}

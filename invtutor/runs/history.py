@@ -27,6 +27,8 @@ GLOSSARY = {
     "train p=…": "accuracy in the training environment with that flip rate, in [0, 1]",
     "validation p=…": "accuracy in the validation environment with that flip rate, in [0, 1]",
     "validation risk p=…": "cross-entropy in the validation environment with that flip rate, in nats",
+    "test … worst group": "accuracy in the worst group of that test environment, in [0, 1]",
+    "test … average": "accuracy in that test environment, were its groups as large as in training, in [0, 1]",
     "test p=…": "accuracy expected on the official test digits at that flip rate, exact over colors, in [0, 1]",
     "gray": "accuracy on the test digits with both channels lit: what the network knows about shape, in [0, 1]",
     "seconds": "wall-clock time of the training steps, in seconds",

@@ -40,7 +40,7 @@ def _read(root: Path) -> tuple[Part, Part]:
             try:
                 found = read(folder)
             except (OSError, ImportError) as error:
-                raise DataError("CIFAR-10", " ".join(str(error).split()), WHERE, TERMS) from error
+                raise DataError("CIFAR-10", error, WHERE, TERMS) from error
             if found:
                 return found
     raise DataError("CIFAR-10", f"{ARCHIVE} is missing in {root}", WHERE, TERMS)

@@ -91,7 +91,7 @@ class World:
     def watch(self, predict: Predictor) -> Metrics:
         """What is measured while it is trained in, by the names of the glossary: accuracy and risk in each validation
         environment (or, where none is held out, accuracy over all training samples), accuracy in each test
-        environment, and of the worst of its groups where it has several."""
+        environment; where it has groups, of the worst of them, and the average with groups as large as in training."""
         metrics: Metrics = {}
         if not self.validation:
             metrics["train"] = accuracy(predict, self.pooled)
@@ -102,10 +102,10 @@ class World:
         for environment in self.tests:
             right = correct(predict(environment.inputs), environment.labels).double()
             metrics[environment.name] = right.mean().item()
-            if {"group", "conflict"} & environment.attributes.keys():
-                groups = group_of(environment)
-                each = [right[groups == group].mean().item() for group in groups.unique()]
-                metrics[f"{environment.name} worst group"] = min(each)
+            if all({"group", "conflict"} & each.attributes.keys() for each in (environment, *self.train)):
+                known = torch.cat([group_of(each) for each in self.train])
+                worst, average = _of_groups(right, group_of(environment), known)
+                metrics |= {f"{environment.name} worst group": worst, f"{environment.name} average": average}
         return metrics
 
     def final(self, predict: Predictor) -> Metrics:
@@ -146,3 +146,11 @@ class Drawn(World):
             for part in ("train", "validation", "tests")
         }
         return replace(self, **moved)  # type: ignore[arg-type]
+
+
+def _of_groups(right: Tensor, groups: Tensor, known: Tensor) -> tuple[float, float]:
+    """Accuracy in the worst group, and its average with the groups' shares in training; groups, known: of each sample
+    here and there."""
+    each = {group: right[groups == group].mean().item() for group in groups.unique().tolist()}
+    sizes = {group: int((known == group).sum()) for group in each}
+    return min(each.values()), sum(each[group] * sizes[group] for group in each) / max(1, sum(sizes.values()))
