@@ -69,7 +69,9 @@ class MAPLE(Algorithm):
         self.generator, self.start = torch.Generator().manual_seed(0), deepcopy(self.model.state_dict())
         inner, validation = zip(*(split(e, self.held_out, self.generator) for e in environments), strict=True)
         self.inner, kept = pool(inner), self.budget if self.learn_probabilities else 1.0
-        self.weights = torch.ones(len(self.inner)).to(next(self.model.parameters())).requires_grad_(self.learn_weights)
+        like = next(self.model.parameters())
+        kind = torch.promote_types(like.dtype, torch.float32)  # as the risks are: chances of few digits add up badly
+        self.weights = torch.ones(len(self.inner), dtype=kind, device=like.device).requires_grad_(self.learn_weights)
         self.probabilities = torch.full_like(self.weights, kept).requires_grad_(self.learn_probabilities)
         return validation
 
