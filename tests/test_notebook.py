@@ -19,7 +19,8 @@ from invtutor.worlds.digits import Digits
 
 
 @pytest.fixture(autouse=True)
-def stand_in(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+def as_if_mnist(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Crude digits that say they are MNIST's, of which alone the claims speak."""
     monkeypatch.setattr(notebook, "load_digits", lambda source, quiet: replace(digits, source="mnist"))
     monkeypatch.delenv("INVTUTOR_PROFILE", raising=False)
 
@@ -55,15 +56,17 @@ def test_begin_warns_where_the_text_speaks_of_another_run(
     assert note.startswith(f"note: {why}; ") and note.endswith("the numbers in the text are not")
 
 
-def test_begin_says_why_there_is_no_mnist(
+def test_begin_says_why_there_is_no_mnist_and_judges_nothing(
     digits: Digits, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     why = "all four files are missing in here"
     monkeypatch.setattr(notebook, "load_digits", lambda source, quiet: replace(digits, why=why))
-    notebook.begin("x", profile="quick")
+    lesson = notebook.begin("x", profile="quick")
     line, note = capsys.readouterr().out.splitlines()
-    assert note.startswith("note: these digits are not MNIST; ")
     assert line.startswith(f"digits: rendered stand-in digits (60,000 + 10,000), not MNIST: {why} · profile: quick")
+    assert note.startswith("note: these digits are not MNIST; ")
+    lesson.claim("elsewhere", 0.9, 0.0, 0.1)
+    assert "not judged: these digits are not MNIST" in capsys.readouterr().out
 
 
 def test_the_profile_comes_from_the_parameter_then_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

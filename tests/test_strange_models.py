@@ -296,7 +296,8 @@ def test_gradients_of_environments_are_those_of_backward(strange: str) -> None:
 
 def environment_of(**changes: Any) -> Environment:
     good = training_environments()[0]
-    return replace(good, **changes)
+    own = {name: changes.pop(name) for name in ("inputs", "labels", "index") if name in changes}
+    return replace(good, **own, attributes={**good.attributes, **changes})
 
 
 @pytest.mark.parametrize(
@@ -309,9 +310,14 @@ def environment_of(**changes: Any) -> Environment:
         ("labels", -torch.ones(80).long()),
         ("labels", [0] * 80),
         ("labels", None),
-        ("colors", torch.zeros(81).long()),
-        ("digits", torch.zeros(80)),
-        ("patches", torch.zeros(2, 40).long()),
+        ("index", torch.zeros(79).long()),
+        ("index", torch.zeros(80)),
+        ("index", -torch.ones(80).long()),
+        ("color", torch.zeros(81).long()),
+        ("digit", torch.zeros(80)),
+        ("patch", torch.zeros(2, 40).long()),
+        ("conflict", torch.zeros(80).bool()),
+        ("place", -torch.ones(80).long()),
         ("inputs", torch.zeros(79, 2)),
     ],
 )
