@@ -51,7 +51,7 @@ def digits(
     wide = wide if gap is None else SIDE + gap
     _, height, width, _ = _in_color(environment.inputs[:1]).shape
     size = height / SIDE
-    wide, high = width + round(size * (wide - SIDE)), round(size * high)
+    wide, high = max(width, height) + round(size * (wide - SIDE)), round(size * high)
     if ax is None:
         ax = new_figure(900, round(900 * rows * high / (columns * wide)) + 10).subplots()
     ax.set_axis_off()

@@ -18,7 +18,7 @@ def drawing(session: Session) -> LivePicture:
     """A picture that can follow the session."""
     recipe, shot, shown = session.recipe, session.snapshot(), session.shown
     accuracies, risks = _lines(session, shot)
-    rule = "; framed: color ≠ label" if "color" in shown.attributes else "; framed: the clue misleads"
+    rule = "; framed: color ≠ label" if "color" in shown.attributes else "; framed: clue ≠ label"
     where = shown.name.replace("test p=", "at p = ")
     return LivePicture(
         accuracies,

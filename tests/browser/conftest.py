@@ -25,10 +25,13 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-u
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-quic"]
 NOTEBOOKS = {  # beside the lessons
     "live.ipynb": """\
+from invtutor.course.notebook import picture
 from invtutor.runs.recipe import Recipe
 from invtutor.widgets import live
 
-live(Recipe.profile("smoke", "irmv1", steps=100_000))""",
+panel = live(Recipe.profile("smoke", "irmv1", steps=100_000))
+display(panel)
+picture(panel, "What stands for the panel where no widget can be shown.")""",
 }
 SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},  # would cover a corner

@@ -114,6 +114,7 @@ def test_every_control_of_a_lesson(opened: Any, complaints: list[str], request: 
 @pytest.mark.parametrize("opened", [Path("live.ipynb")], ids=str, indirect=True)
 def test_a_training_is_steered_while_it_runs(opened: Any, complaints: list[str]) -> None:
     panel = opened.locator(PANEL)
+    assert opened.locator(".jp-OutputArea img:visible").count() == 1, "the panel, and not its still picture too"
     control = {it.evaluate(LABEL): it for it in panel.locator(CONTROL).all()}
 
     def shown() -> tuple[int, str]:
