@@ -8,7 +8,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from invtutor.figures.base import COLORS, NORMAL, Screen, new_figure, png
+from invtutor.figures.base import COLORS, NORMAL, Screen, freeze, new_figure, png
 from invtutor.figures.gallery import INKS, digits, recolor
 from invtutor.figures.gradients import along_threshold, bowls, pixel_maps, survivors
 from invtutor.figures.lines import accuracy_curves, along_penalty, environment_risks, histories, move_cursor
@@ -33,6 +33,7 @@ __all__ = [
     "differences",
     "digits",
     "environment_risks",
+    "freeze",
     "histories",
     "in_words",
     "move_cursor",

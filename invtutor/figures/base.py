@@ -25,6 +25,7 @@ __all__ = [
     "SMALL",
     "Screen",
     "decade",
+    "freeze",
     "new_figure",
 ]
 __all__ += ["note", "png", "shifts", "styles", "tidy"]
@@ -84,6 +85,12 @@ class Screen:
         buffer = BytesIO()
         imsave(buffer, self._canvas.buffer_rgba(), format="png", metadata=METADATA, pil_kwargs={"compress_level": 3})
         return buffer.getvalue()
+
+
+def freeze(figure: Figure) -> None:
+    """Keep the layout of the first picture: finding it costs more than drawing, and pictures must not jump."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
 
 def decade(power: int) -> str:

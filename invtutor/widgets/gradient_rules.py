@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-import ipywidgets
 import torch
 
 from invtutor import figures
@@ -11,7 +10,7 @@ from invtutor.exact.consistency import RULES, exchange_rate, follow, signs_neede
 from invtutor.fields import require
 from invtutor.figures import Figure
 from invtutor.runs.history import History
-from invtutor.widgets.panel import Panel
+from invtutor.widgets.panel import Panel, choice, slider
 
 __all__ = ["gradient_rules_panel", "threshold_panel"]
 
@@ -43,9 +42,8 @@ def gradient_rules_panel(*, curvature: float = 4.0, angle: float = 0.0) -> Panel
         for name, bowl, color in zip("AB", bowls, figures.COLORS, strict=False):
             figures.place(ax, bowl.minimum, name, color=color, marker="+", markersize=12)
         ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
-        if fresh:  # keep the layout: to find it takes longer than to draw
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")
+        if fresh:
+            figures.freeze(figure)
         spoken = []
         for name, path in paths.items():
             end = path[-1]
@@ -57,26 +55,13 @@ def gradient_rules_panel(*, curvature: float = 4.0, angle: float = 0.0) -> Panel
             f"{exchange_rate(*bowls):.1f} ε."
         )
 
-    style = {"style": {"description_width": "initial"}, "continuous_update": True}
+    steep, turned = (
+        "How steep bowl A is along θ₂; bowl B has 1.",
+        "By how much bowl B's axes are turned from those of θ.",
+    )
     sliders = {
-        "curvature": ipywidgets.FloatSlider(
-            value=curvature,
-            min=1.0,
-            max=15.0,
-            step=0.5,
-            description="Curvature of A",
-            tooltip="How steep bowl A is along θ₂; bowl B has 1. Arrow keys move it.",
-            **style,
-        ),
-        "angle": ipywidgets.FloatSlider(
-            value=angle,
-            min=-45.0,
-            max=45.0,
-            step=5.0,
-            description="Angle of B, degrees",
-            tooltip="By how much bowl B's axes are turned from those of θ. Arrow keys move it.",
-            **style,
-        ),
+        "curvature": slider("Curvature of A", curvature, (1.0, 15.0), 0.5, steep),
+        "angle": slider("Angle of B, degrees", angle, (-45.0, 45.0), 5.0, turned),
     }
     return Panel(sliders, draw, width=760, height=470)
 
@@ -101,8 +86,8 @@ def threshold_panel(
     some = thresholds and all(outcomes.values())
     require("outcomes", bool(some), "at least one threshold, and runs for each", thresholds)
     start = thresholds[-1] if value is None else value
-    known = ", ".join(f"{threshold:g}" for threshold in thresholds)
-    require("value", start in outcomes, f"one of {known}", value)
+    known = {f"{threshold:g}": threshold for threshold in thresholds}
+    require("value", start in outcomes, f"one of {', '.join(known)}", value)
 
     def last(threshold: float, name: str) -> float:
         runs = outcomes[threshold]
@@ -123,12 +108,5 @@ def threshold_panel(
             f"({count} seed{'s' * (count > 1)})."
         )
 
-    slider = ipywidgets.SelectionSlider(
-        options=[(f"{threshold:g}", threshold) for threshold in thresholds],
-        value=start,
-        description="Threshold τ",
-        tooltip="One of the thresholds that were run. Arrow keys move it.",
-        continuous_update=True,
-        style={"description_width": "initial"},
-    )
-    return Panel({"threshold": slider}, draw, height=380)
+    control = choice("Threshold τ", known, start, "One of the thresholds that were run.")
+    return Panel({"threshold": control}, draw, height=380)

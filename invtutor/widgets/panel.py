@@ -16,10 +16,12 @@ from invtutor import figures
 from invtutor.fields import Range, fit, require
 from invtutor.figures import Figure
 
-__all__ = ["MIME", "Panel", "Shown", "blank", "frames", "plain", "require_possible"]
+__all__ = ["MIME", "Panel", "Shown", "blank", "choice", "frames", "plain", "require_possible", "slider"]
 
 
 MIME = "application/vnd.invtutor.frames+json"  # of a panel's pictures in a page without a kernel
+KEYS = "Arrow keys move it."
+MOVING: Mapping[str, Any] = {"continuous_update": True, "style": {"description_width": "initial"}}
 MOST = 64  # pictures of a panel, about; one of 900 × 500 pixels takes some 40 kB
 
 
@@ -28,6 +30,21 @@ def blank(width: int, height: int) -> Any:
     # A page reserves the proportions of these two. No tooltip: ipywidgets 8.1 then fails to show the image at all.
     size = {"width": str(width), "height": str(height)}
     return ipywidgets.Image(format="png", **size, layout=ipywidgets.Layout(max_width="100%", height="auto"))
+
+
+def slider(words: str, value: float, within: tuple[float, float], step: float, tooltip: str, **options: Any) -> Any:
+    """A slider over the numbers of a range, which draws while it moves."""
+    low, high = within
+    return ipywidgets.FloatSlider(
+        value=value, min=low, max=high, step=step, description=words, tooltip=f"{tooltip} {KEYS}", **MOVING, **options
+    )
+
+
+def choice(words: str, values: Mapping[str, Any], value: Any, tooltip: str, **options: Any) -> Any:
+    """A slider over a few values, each by the words that stand for it, which draws while it moves."""
+    return ipywidgets.SelectionSlider(
+        options=list(values.items()), value=value, description=words, tooltip=f"{tooltip} {KEYS}", **MOVING, **options
+    )
 
 
 def plain(markup: str) -> str:

@@ -10,7 +10,7 @@ from invtutor.fields import require
 from invtutor.figures import Figure
 from invtutor.figures.weights import budget_curves, two_groups
 from invtutor.runs.reweighting import Trace
-from invtutor.widgets.panel import Panel
+from invtutor.widgets.panel import Panel, choice
 
 __all__ = ["STAGES", "budget_panel", "stages_panel"]
 
@@ -93,10 +93,6 @@ def budget_panel(traces: Mapping[float, Trace]) -> Panel:
             f"{trace.recall():.1%} of the conflicting are kept (recall)."
         )
 
-    slider = ipywidgets.SelectionSlider(
-        options=[(f"{k:.0%}", k) for k in budgets],
-        value=min(budgets, key=lambda k: abs(k - 0.3)),
-        description="Budget K / n",
-        style={"description_width": "initial"},
-    )
-    return Panel({"budget": slider}, draw, height=380)
+    start = min(budgets, key=lambda k: abs(k - 0.3))
+    control = choice("Budget K / n", {f"{k:.0%}": k for k in budgets}, start, "One of the budgets that were run.")
+    return Panel({"budget": control}, draw, height=380)

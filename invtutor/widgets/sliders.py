@@ -5,20 +5,19 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-import ipywidgets
-
 from invtutor import figures
 from invtutor.fields import fit, range_of, require
 from invtutor.figures import Artist, Axes, Figure
 from invtutor.runs.history import History, Spread
 from invtutor.runs.run import Run, summarize
-from invtutor.widgets.panel import Panel
+from invtutor.widgets.panel import Panel, choice, slider
 from invtutor.worlds.colored_mnist import Canvas, ColoredMNIST
 from invtutor.worlds.environment import Environment, conflicting
 
 __all__ = ["flip_rate_panel", "penalty_panel"]
 
 SHOWN = 16  # digits in the flip-rate panel
+WIDE = {"width": "600px", "max_width": "100%"}
 
 
 def flip_rate_panel(
@@ -48,7 +47,7 @@ def flip_rate_panel(
         figures.digits(environment, columns=8, ax=halves[0].subplots())
         marks: dict[str, Any] = {"train_rates": train_rates, "ceiling": ceiling, "balanced": balanced}
         figures.accuracy_curves(curves, rates, **marks, chance=1 / canvas.classes, ax=halves[1].subplots())
-        _freeze(figure)
+        figures.freeze(figure)
 
     def draw(figure: Figure, flip_rate: float) -> str:
         environment = shown.paint(flip_rate)
@@ -64,19 +63,9 @@ def flip_rate_panel(
             f"digits shown. Predicted accuracy: {html.escape(accuracies)}."
         )
 
-    slider = ipywidgets.FloatSlider(
-        value=value,
-        min=limits.low,
-        max=limits.high,
-        step=0.05,
-        description="Flip rate p_e",
-        tooltip="How often the color disagrees with the label. Arrow keys move it.",
-        readout_format=".2f",
-        continuous_update=True,
-        style={"description_width": "initial"},
-        layout=ipywidgets.Layout(width="600px", max_width="100%"),
-    )
-    return Panel({"flip_rate": slider}, draw, height=500)
+    words, bounds = "How often the color disagrees with the label.", (limits.low, limits.high)
+    control = slider("Flip rate p_e", value, bounds, 0.05, words, readout_format=".2f", layout=WIDE)
+    return Panel({"flip_rate": control}, draw, height=500)
 
 
 def penalty_panel(
@@ -115,7 +104,7 @@ def penalty_panel(
         figures.along_penalty(weights, columns(risks), symbol=symbol, ax=risk)
         figures.along_penalty(weights, columns(["penalty"]), log_y=True, symbol=symbol, ax=penalty)
         train(training, start)
-        _freeze(figure)
+        figures.freeze(figure)
 
     def train(ax: Axes, weight: float) -> None:
         recipe = runs[weight][0].recipe
@@ -149,16 +138,10 @@ def penalty_panel(
             f"After the last step: {others} (risks in nats)."
         )
 
-    slider = ipywidgets.SelectionSlider(
-        options=[(_number(weight), weight) for weight in weights],
-        value=start,
-        description=f"Penalty weight {symbol}",
-        tooltip="One of the penalty weights that were run. Arrow keys move it.",
-        continuous_update=True,
-        style={"description_width": "initial"},
-        layout=ipywidgets.Layout(width="600px", max_width="100%"),
-    )
-    return Panel({"weight": slider}, draw, height=540)
+    options = {_number(weight): weight for weight in weights}
+    words = "One of the penalty weights that were run."
+    control = choice(f"Penalty weight {symbol}", options, start, words, layout=WIDE)
+    return Panel({"weight": control}, draw, height=540)
 
 
 def _number(weight: float) -> str:
@@ -173,12 +156,6 @@ def _mean_history(runs: Sequence[Run]) -> History:
     """The mean over seeds, record by record; seeds are watched at the same steps."""
     steps = zip(*(run.history for run in runs), strict=True)
     return History([{name: fmean(record[name] for record in records) for name in records[0]} for records in steps])
-
-
-def _freeze(figure: Figure) -> None:
-    """Keep the layout of the first picture: finding it costs more than drawing, and pictures must not jump."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
 
 
 def _animate(artists: Sequence[Artist]) -> None:

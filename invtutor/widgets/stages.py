@@ -3,14 +3,12 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Generic, TypeVar
-
-import ipywidgets
+from typing import Generic, TypeVar
 
 from invtutor.algorithms.meta_irm import MetaIRM
 from invtutor.fields import range_of, require, valid
 from invtutor.figures import Figure
-from invtutor.widgets.panel import Panel
+from invtutor.widgets.panel import Panel, choice, slider
 from invtutor.widgets.player import Player, players
 
 __all__ = ["Stages", "listed"]
@@ -44,8 +42,8 @@ class Stages(Panel, Player, Generic[Theta]):
         pause: float,
         updates: int,
     ):
-        known = ", ".join(f"{weight:g}" for weight in WEIGHTS)
-        require("penalty_weight", penalty_weight in WEIGHTS, f"one of {known}", penalty_weight)
+        known = {f"{weight:g}": weight for weight in WEIGHTS}
+        require("penalty_weight", penalty_weight in WEIGHTS, f"one of {', '.join(known)}", penalty_weight)
         inner_rate = valid(MetaIRM, "inner_rate", inner_rate)
         within = range_of(MetaIRM, "inner_rate")
         assert within is not None
@@ -54,25 +52,13 @@ class Stages(Panel, Player, Generic[Theta]):
         self.last = 2 * environments + 1
         self._pause, self._most = pause, updates
         _pause_all()
-        style: dict[str, Any] = {"style": {"description_width": "initial"}, "continuous_update": True}
+        reach = within.low, min(max(largest_rate, inner_rate), within.high)
+        weighs = "The weight of the standard deviation of the outer losses."
         controls = {
-            "inner_rate": ipywidgets.FloatSlider(
-                value=inner_rate,
-                min=within.low,
-                max=min(max(largest_rate, inner_rate), within.high),
-                step=0.1,
-                description="Inner rate α",
-                tooltip="How far the inner step goes. Arrow keys move it.",
-                readout_format=".1f",
-                **style,
+            "inner_rate": slider(
+                "Inner rate α", inner_rate, reach, 0.1, "How far the inner step goes.", readout_format=".1f"
             ),
-            "penalty_weight": ipywidgets.SelectionSlider(
-                options=[(f"{weight:g}", weight) for weight in WEIGHTS],
-                value=penalty_weight,
-                description="Deviation weight λ",
-                tooltip="The weight of the standard deviation of the outer losses. Arrow keys move it.",
-                **style,
-            ),
+            "penalty_weight": choice("Deviation weight λ", known, penalty_weight, weighs),
         }
         Panel.__init__(self, controls, self._picture, width=900, height=470)
         Player.__init__(

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from itertools import cycle
 from math import log
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from invtutor import figures
-from invtutor.algorithms.meta_irm import deviation
 from invtutor.exact import two_bit
+from invtutor.exact.meta_update import MetaIRMProblem, Update
 from invtutor.fields import require
 from invtutor.figures import Axes, Figure
 from invtutor.widgets.stages import Stages, listed
@@ -20,17 +20,6 @@ __all__ = ["Stepper"]
 AXES: dict[str, Any] = {"xlabel": "w_shape", "ylabel": "w_color"}
 CLOSE = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # half a close-up's width: the first that holds all arrows of the update
 GRAY = "#666666"
-
-
-class Update(NamedTuple):
-    """All quantities of one update from θ; rows are training environments i, adapted to i and judged on the others."""
-
-    adapted: Tensor  # (environments, 2): θ′_i
-    losses: Tensor  # (environments,): mean over e ≠ i of R^e(θ′_i)
-    outer: Tensor  # (environments, 2): the gradient of each loss in θ, through the inner step
-    shortcut: Tensor  # (environments, 2): the same without second derivatives
-    sigma: Tensor  # (): the deviation over all pairs
-    gradient: Tensor  # (2,): of the objective, divided by λ where λ > 1
 
 
 class Stepper(Stages[Tensor]):
@@ -67,42 +56,12 @@ class Stepper(Stages[Tensor]):
             updates=updates,
         )
 
-    def _losses(self, weights: Tensor) -> Tensor:
-        return two_bit.meta_losses(weights, self._rates, self.values["inner_rate"], self._noise)
-
-    def _objective(self, weights: Tensor) -> Tensor:
-        losses, weight = self._losses(weights), self.values["penalty_weight"]
-        return (losses.mean(0) + weight * deviation(losses)) / max(1.0, weight)
-
-    def _on_others(self, i: int, weights: Tensor) -> Tensor:
-        others = [rate for j, rate in enumerate(self._rates) if j != i]
-        return two_bit.risks(weights, others, self._noise).mean(0)
-
-    def _update(self) -> Update:
-        theta, alpha = self.path[-1], self.values["inner_rate"]
-        adapted = [two_bit.adapted(theta, rate, alpha, self._noise) for rate in self._rates]
-        losses = [self._on_others(i, weights) for i, weights in enumerate(adapted)]
-
-        def outer(i: int, through: bool) -> Tensor:
-            place = theta.clone().requires_grad_()
-            step = two_bit.adapted(place, self._rates[i], alpha, self._noise)
-            judged = self._on_others(i, step if through else place + (step - place).detach())
-            return torch.autograd.grad(judged, place)[0]
-
-        place = theta.clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(self._objective(place), place)
-        every = range(len(self._rates))
-        return Update(
-            torch.stack(adapted),
-            torch.stack(losses),
-            torch.stack([outer(i, True) for i in every]),
-            torch.stack([outer(i, False) for i in every]),
-            deviation(self._losses(theta)),
-            gradient,
-        )
+    @property
+    def _problem(self) -> MetaIRMProblem:
+        return MetaIRMProblem(self._rates, **self.values, label_noise=self._noise)
 
     def _next(self) -> Tensor:
-        return self.path[-1] + self._move(self._update())
+        return self.path[-1] + self._move(self._problem.update(self.path[-1]))
 
     def _move(self, update: Update) -> Tensor:
         return -self._learning_rate * update.gradient
@@ -112,10 +71,11 @@ class Stepper(Stages[Tensor]):
     def _picture(self, figure: Figure, inner_rate: float, penalty_weight: float) -> str:
         figure.clear()
         near, whole = figure.subplots(1, 2)
-        theta, update = self.path[-1], self._update()
-        words = self._stage(near, update, inner_rate, penalty_weight)
+        theta, problem = self.path[-1], self._problem
+        update = problem.update(theta)
+        words = self._stage(near, problem, update)
         figures.place(near, theta, "θ", offset=(-16, 6))
-        figures.plane(self._objective, x=(-0.6, 2.4), y=(-0.8, 2.2), **AXES, ax=whole)
+        figures.plane(problem.objective, x=(-0.6, 2.4), y=(-0.8, 2.2), **AXES, ax=whole)
         whole.set_title("all of the plane: the objective, the path", fontsize=figures.NORMAL)
         for point, name, mark in ((self._erm, "ERM", "x"), (self._shape, "shape alone", "+")):
             figures.place(whole, point, name, offset=(8, -14), marker=mark, color=GRAY)
@@ -127,7 +87,7 @@ class Stepper(Stages[Tensor]):
             f"θ = {_pair(theta)} is right on {accuracies}."
         )
 
-    def _stage(self, ax: Axes, update: Update, inner_rate: float, penalty_weight: float) -> str:
+    def _stage(self, ax: Axes, problem: MetaIRMProblem, update: Update) -> str:
         """Draw the close-up of the present stage, and say its numbers."""
         theta, move = self.path[-1], self._move(update)
         i, outer = (self.stage - 1) // 2, self.stage % 2 == 0
@@ -145,14 +105,14 @@ class Stepper(Stages[Tensor]):
             risks = listed(two_bit.risks(theta, self._rates, self._noise), ".4f")
             return f"At θ the risks are {risks} nats, in the environments with p = {listed(self._rates)}."
         if self.stage == self.last:
-            plane("close up: the combined step, on the objective", self._objective)
+            plane("close up: the combined step, on the objective", problem.objective)
             for pull, color in zip(pulls, cycle(figures.COLORS)):
                 figures.arrow(ax, theta, pull, color=color)
             figures.arrow(ax, theta, move)
-            divided = f", divided by λ = {penalty_weight:g}," if penalty_weight > 1 else ""
+            divided = f", divided by λ = {problem.penalty_weight:g}," if problem.penalty_weight > 1 else ""
             return (
                 f"The outer losses have the mean {update.losses.mean():.4f} and σ = {update.sigma:.4f}; the gradient "
-                f"of mean + {penalty_weight:g}·σ{divided} is {_pair(update.gradient)}, and the step goes to "
+                f"of mean + {problem.penalty_weight:g}·σ{divided} is {_pair(update.gradient)}, and the step goes to "
                 f"{_pair(theta + move)}."
             )
         color, rate = figures.COLORS[i % 5], self._rates[i]
@@ -167,10 +127,10 @@ class Stepper(Stages[Tensor]):
             risk, gradient = (of(theta, rate, self._noise) for of in (two_bit.risk, two_bit.gradient))
             return (
                 f"Inner step: at p = {rate:g} the risk is {risk:.4f} and its gradient {_pair(gradient)}; "
-                f"−{inner_rate:g} times it leads to θ′ = {_pair(update.adapted[i])}."
+                f"−{problem.inner_rate:g} times it leads to θ′ = {_pair(update.adapted[i])}."
             )
         other = figures.COLORS[(i + 1) % len(self._rates) % 5]
-        plane(f"close up: θ′ judged at p = {others}", lambda w: self._on_others(i, w), other)
+        plane(f"close up: θ′ judged at p = {others}", lambda w: problem.on_others(i, w), other)
         figures.place(ax, update.adapted[i], "θ′", color=color, marker="s")
         figures.arrow(ax, theta, -self._learning_rate * update.shortcut[i], color=GRAY, dashed=True)
         figures.arrow(ax, theta, pulls[i], color=color)
