@@ -1,11 +1,13 @@
-"""Fixtures of the library's tests: digits, crude ones for nearly all tests and real ones for a few."""
+"""Fixtures of the tests: digits, crude ones for nearly all tests and real ones for a few; a shelf of lessons."""
 
 import os
 from pathlib import Path
 
 import pytest
 import torch
+from small_lessons import write_lesson
 
+from invtutor.course import lessons, runner
 from invtutor.worlds.digits import Digits, load_digits
 
 torch.set_num_threads(1)  # the tests' networks are tiny, and the machine may be shared
@@ -40,3 +42,18 @@ def mnist() -> Digits:
     if not (Path(folder).expanduser() / "MNIST" / "raw").is_dir():
         pytest.skip(f"needs real MNIST: INVTUTOR_DATA={folder} has no MNIST/raw")
     return load_digits("mnist", quiet=True)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of lessons that the library takes for its own."""
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    monkeypatch.setattr(lessons, "folder", lambda: folder)
+    monkeypatch.setattr(runner, "announce", lambda source: None)  # that of digits has its own tests
+    return folder
+
+
+@pytest.fixture
+def lesson(shelf: Path) -> lessons.Lesson:
+    return lessons.find(write_lesson(shelf, "03_irmv1", "print('seed', seed, penalty_weight)"))

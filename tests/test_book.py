@@ -12,7 +12,7 @@ from typing import Any
 import ipywidgets
 import nbformat
 import pytest
-from test_lessons import write_lesson
+from small_lessons import write_lesson
 
 from invtutor.cli import main
 from invtutor.course import book, lessons

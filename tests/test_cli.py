@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_lessons import write_lesson
+from small_lessons import write_lesson
 
 from invtutor import doctor
 from invtutor.cli import main

@@ -19,7 +19,7 @@ import jupyter_client.manager
 import nbformat
 import psutil  # type: ignore[import-untyped]
 import pytest
-from test_lessons import files, write_lesson
+from small_lessons import files, write_lesson
 
 from invtutor.cli import main
 from invtutor.course import lessons, runner

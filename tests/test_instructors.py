@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from test_lessons import write_lesson
+from small_lessons import write_lesson
 
 from invtutor import cli
 from invtutor.cli import main

@@ -22,8 +22,8 @@ from typing import NamedTuple
 import numpy as np
 import psutil  # type: ignore[import-untyped]
 import pytest
+from small_lessons import write_lesson
 from test_faults import COMMAND, reaper  # noqa: F401
-from test_lessons import write_lesson
 
 from invtutor import files
 from invtutor.course import lessons
