@@ -132,12 +132,12 @@ def test_the_lines_are_the_world_s_metrics_and_equal_names_look_alike() -> None:
     for name in ("validation 0.1", "test", "far worst group"):
         assert f"{name} {100 * last[name]:.1f} %" in made.text
     assert "far risk" in made.text and "digits" not in made.text and "shown" not in made.text
-    assert words(made) == [["0.1", "0.2", "0.3", "far", "worst group"], ["0.1", "0.2", "0.3", "far"]]
+    assert words(made) == [["0.1", "0.2", "far", "worst group", "average"], ["0.1", "0.2", "far"]], "five, at most"
     accuracy, risk, _ = made.picture().axes
-    assert [line.get_color() for line in risk.lines] == [line.get_color() for line in accuracy.lines[:4]]
+    assert [line.get_color() for line in risk.lines] == [line.get_color() for line in accuracy.lines[:3]]
     bare = panel(held_out=False)
     bare.run(4)
-    assert words(bare) == [["train", "far", "worst group"], ["far"]]
+    assert words(bare) == [["train", "far", "worst group", "average"], ["far"]]
 
 
 def test_labels_of_lines_that_end_together_stay_in_the_picture_and_out_of_the_pictures() -> None:

@@ -11,7 +11,6 @@ from invtutor.worlds.colored_mnist import OOD_RATE
 __all__ = ["draw", "drawing"]
 
 LINES = 5  # of accuracy, at most
-WORST = " worst group"  # the last words of such a metric's name
 
 
 def drawing(session: Session) -> LivePicture:
@@ -58,21 +57,15 @@ def _lines(session: Session, shot: Snapshot) -> tuple[dict[str, str], dict[str, 
     the last test environment, where the course looks for failure."""
     accuracies, risks = measured(shot)
     held_out = {environment.name for environment in session.world.validation} or {"train"}
-    tests = [name for name in accuracies if name not in held_out]
-    last = [name for name in tests if _place(name) == _place(tests[-1])]
+    tests, judged = [name for name in accuracies if name not in held_out], session.world.tests[-1].name
+    last = [name for name in tests if f"{name} ".startswith(f"{judged} ")] or tests[-1:]
     drawn = [name for name in accuracies if name in held_out][: LINES - len(last)] + last
-    by_label = {_label(name): name for name in drawn}
-    return by_label, {_label(name): name for name in risks if _label(name) in by_label or name in shot.trace.last}
 
+    def label(name: str) -> str:
+        return name.replace(" risk", "").removeprefix("validation ").removeprefix(f"{judged} ")
 
-def _label(name: str) -> str:
-    if name.endswith(WORST):
-        return WORST.strip()
-    return name.replace(" risk", "").removeprefix("validation ")
-
-
-def _place(name: str) -> str:
-    return name.removesuffix(WORST)
+    by_label = {label(name): name for name in drawn}
+    return by_label, {label(name): name for name in risks if label(name) in by_label or name in shot.trace.last}
 
 
 def _curve(session: Session, shot: Snapshot) -> Curve | None:
