@@ -60,8 +60,14 @@ class _Parser(argparse.ArgumentParser):
         self.exit(_complain(message, 2))
 
     def format_help(self) -> str:
-        if self.prog.endswith(" run"):  # only now: the methods come with torch, which takes seconds to load
-            self.epilog = f"{self.epilog}. Methods: {', '.join(_methods())}."
+        if self.prog.endswith(" run"):  # only now: they come with torch, which takes seconds to load
+            from invtutor.networks import NETWORKS
+            from invtutor.worlds import WORLDS
+
+            self.epilog = (
+                f"{self.epilog}. Methods: {', '.join(_methods())}. A method may be trained elsewhere: "
+                f"-p world=…, of {', '.join(WORLDS)}; -p network=…, of {', '.join(NETWORKS)}."
+            )
         return super().format_help()
 
 
@@ -242,9 +248,10 @@ def _run_method(arguments: argparse.Namespace) -> int:
     changes = [parse_change(text) for text in arguments.steer]
     out = Path(arguments.out or Path("results") / arguments.lesson)
     session = execute(recipe, changes, out)
-    accuracies = (f"{k} {100 * v:.1f} %" for k, v in session.history.last.items() if k.startswith(("valid", "test p")))
-    shown = ", ".join(words for words in accuracies if " risk " not in words)
-    print(f"{session.algorithm}, step {session.taken}: {shown}")
+    last, names = session.history.last, session.snapshot().accuracies
+    print(
+        f"{session.algorithm}, step {session.taken}: {', '.join(f'{name} {100 * last[name]:.1f} %' for name in names)}"
+    )
     if session.note():
         print(f"Note: {session.note()}")
     print(f"result.json in {out}")

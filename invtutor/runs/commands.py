@@ -23,12 +23,15 @@ def options(recipe: Recipe) -> list[str]:
     """The words `-p NAME=VALUE …` from which `read_recipe` makes the recipe's method the recipe again, apart from
     `every`; those of the profile that comes nearest are left out."""
 
+    usual = {"profile": "quick", "world": Recipe.world}
+
     def differing(profile: str) -> dict[str, Any]:
         base = _given(Recipe.profile(profile, recipe.algorithm, world=recipe.world))
         return {name: value for name, value in _given(recipe).items() if value != base[name]}
 
     profile = min(("quick", *PROFILES), key=lambda profile: len(differing(profile)))
-    given = ({"profile": profile} if profile != "quick" else {}) | differing(profile)
+    given = {"profile": profile, "world": recipe.world}
+    given = {name: value for name, value in given.items() if value != usual[name]} | differing(profile)
     return [word for name, value in given.items() for word in ("-p", f"{name}={text_of(value)}")]
 
 

@@ -37,7 +37,7 @@ class Snapshot:
 
     history: the names of `history.GLOSSARY`. trace: a record for each of history's with the knobs as they acted in the
     last step, and `World.outside`. acted: `Session.acted`. corners: `World.corners`. predicted: classes (n,)
-    of the session's `shown` samples.
+    of the session's `shown` samples. watched: the names of what the world measured.
     """
 
     step: int
@@ -46,6 +46,17 @@ class Snapshot:
     acted: Mapping[str, Sequence[tuple[int, float]]]
     corners: Tensor | None
     predicted: Tensor
+    watched: tuple[str, ...]
+
+    @property
+    def accuracies(self) -> list[str]:
+        """The names of the accuracies among what the world measures."""
+        return [name for name in self.watched if "risk" not in name.split()]
+
+    @property
+    def risks(self) -> list[str]:
+        """The names of the risks that the world measures, those of the trace among them."""
+        return [name for name in (*self.watched, *self.trace.records[0]) if "risk" in name.split()]
 
     def curve(self, flip_rates: Sequence[float]) -> list[float]:
         """Expected test accuracy at each flip rate; none in a world without a curve."""
@@ -181,7 +192,7 @@ class Session:
         self.trace.append({"step": self.taken} | self.world.outside(predict) | acting)
         history, trace = History(self.history.records), History(self.trace.records)
         acted = {name: list(values) for name, values in self.acted.items()}
-        return Snapshot(self.taken, history, trace, acted, self.world.corners(predict), predicted.cpu())
+        return Snapshot(self.taken, history, trace, acted, self.world.corners(predict), predicted.cpu(), tuple(judged))
 
 
 def _uninterrupted(action: Callable[[], None]) -> None:

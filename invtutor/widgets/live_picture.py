@@ -5,7 +5,7 @@ from invtutor.runs.knobs import knobs, sign
 from invtutor.runs.recipe import Recipe
 from invtutor.runs.session import Session, Snapshot
 from invtutor.widgets.live_controls import scale
-from invtutor.widgets.live_words import measured, standing
+from invtutor.widgets.live_words import standing
 from invtutor.worlds.colored_mnist import OOD_RATE
 
 __all__ = ["draw", "drawing"]
@@ -55,7 +55,7 @@ def _main_knob(recipe: Recipe) -> str:
 def _lines(session: Session, shot: Snapshot) -> tuple[dict[str, str], dict[str, str]]:
     """The metrics that are drawn, accuracies and risks by their labels: those of training or validation, and those of
     the last test environment, where the course looks for failure."""
-    accuracies, risks = measured(shot)
+    accuracies, risks = shot.accuracies, shot.risks
     held_out = {environment.name for environment in session.world.validation} or {"train"}
     tests, judged = [name for name in accuracies if name not in held_out], session.world.tests[-1].name
     last = [name for name in tests if f"{name} ".startswith(f"{judged} ")] or tests[-1:]

@@ -9,7 +9,7 @@ from invtutor.runs.recipe import Recipe
 from invtutor.runs.session import Session, Snapshot
 from invtutor.widgets.live_controls import number
 
-__all__ = ["look_for", "measured", "numbers", "spoken_command", "standing", "state", "stopped"]
+__all__ = ["look_for", "numbers", "spoken_command", "standing", "state", "stopped"]
 
 
 def state(session: Session) -> str:
@@ -38,7 +38,7 @@ def look_for(preset: str, session: Session) -> str:
 def numbers(session: Session, shot: Snapshot) -> str:
     """The text twin of the picture, as HTML."""
     recipe, last, trace = session.recipe, shot.history.last, shot.trace.last
-    accuracies, risks = measured(shot)
+    accuracies, risks = shot.accuracies, shot.risks
     right = ", ".join(f"{name} {100 * last[name]:.1f} %" for name in accuracies)
     others = [name for name in ("risk", "penalty", "kept") if name in last]
     spoken = ", ".join(f"{name} {(last | trace)[name]:.3g}" for name in [*others, *risks])
@@ -49,14 +49,6 @@ def numbers(session: Session, shot: Snapshot) -> str:
         f"{standing(recipe, knobs(recipe))}{_annealing(session)}.<br>"
         f"Accuracy: {right}{f'; {seen}' * (session.shown.inputs.dim() == 4)}.<br>Risks in nats: {spoken}."
     )
-
-
-def measured(shot: Snapshot) -> tuple[list[str], list[str]]:
-    """The names of what the world has measured: accuracies, and risks with those of the trace. They are all that is
-    known before the first step, at which each history begins."""
-    names = [name for name in shot.history.records[0] if name != "step"]
-    risks = [name for name in (*names, *shot.trace.records[0]) if "risk" in name.split()]
-    return [name for name in names if name not in risks], risks
 
 
 def standing(recipe: Recipe, values: Mapping[str, float]) -> str:

@@ -93,7 +93,10 @@ def plain(samples: Environment) -> Callable[[Tensor], Tensor]:
 
 
 def conflicting(samples: Environment) -> Tensor:
-    """In which samples the spurious clue contradicts the label: (n,) bool."""
+    """In which samples the spurious clue contradicts the label: (n,) bool. Raises ValueError where nobody can tell."""
+    if "conflict" not in samples.attributes:
+        wish = "from a world that knows groups, or in which samples its clue contradicts the label"
+        raise ValueError(f"Parameter `samples` should be {wish}. Found {samples.name!r}, which knows neither.")
     return samples["conflict"].bool()
 
 
