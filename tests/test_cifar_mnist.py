@@ -2,15 +2,14 @@
 whole."""
 
 import hashlib
-import io
 import pickle
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from downloads import Pictures, cifar_archive, cifar_pictures
 from torch import Tensor
 
 from invtutor.runs.recipe import Recipe
@@ -191,18 +190,9 @@ def test_a_recipe_trains_there(digits: Digits, method: str, network: str) -> Non
 # Downloads
 
 
-Records = list[tuple[int, np.ndarray]]
-
-
 @pytest.fixture
-def records() -> dict[str, Records]:
-    """The six files of a small CIFAR-10 of 30 pictures each, of classes 1, 9, 0 in turn."""
-    generator = np.random.default_rng(0)
-    names = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
-    return {
-        name: [((1, 9, 0)[i % 3], generator.integers(0, 256, 3072, dtype=np.uint8)) for i in range(30)]
-        for name in names
-    }
+def records() -> Pictures:
+    return cifar_pictures()
 
 
 @pytest.fixture
@@ -216,25 +206,14 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         cache.cache_clear()
 
 
-def archive(records: dict[str, Records]) -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        for name, rows in {**records, "readme": []}.items():
-            content = b"".join(bytes([label]) + pixels.tobytes() for label, pixels in rows)
-            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}.bin")
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return packed.getvalue()
-
-
-def put_archive(folder: Path, records: dict[str, Records], monkeypatch: pytest.MonkeyPatch) -> None:
-    content = archive(records)
+def put_archive(folder: Path, records: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = cifar_archive(records)
     folder.mkdir(exist_ok=True)
     (folder / "cifar-10-binary.tar.gz").write_bytes(content)
     monkeypatch.setattr(cifar10, "MD5", hashlib.md5(content).hexdigest())
 
 
-def put_batches(folder: Path, records: dict[str, Records], monkeypatch: pytest.MonkeyPatch) -> None:
+def put_batches(folder: Path, records: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
     """What torchvision keeps, with its checksums."""
     from torchvision.datasets import CIFAR10
 
@@ -254,7 +233,7 @@ def put_batches(folder: Path, records: dict[str, Records], monkeypatch: pytest.M
 @pytest.mark.parametrize("put", [put_archive, put_batches])
 @pytest.mark.parametrize("below", ["", "CIFAR10"])
 def test_both_downloads_are_read_alike(
-    put: Callable, below: str, root: Path, records: dict[str, Records], monkeypatch: pytest.MonkeyPatch
+    put: Callable, below: str, root: Path, records: Pictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(root / below, records, monkeypatch)
     (images, labels), (unseen, unseen_labels) = cifar10.cifar10()
@@ -265,7 +244,7 @@ def test_both_downloads_are_read_alike(
 
 
 def test_cifarmnist_runs_on_a_download_and_says_what_it_is(
-    root: Path, records: dict[str, Records], digits: Digits, monkeypatch: pytest.MonkeyPatch
+    root: Path, records: Pictures, digits: Digits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_archive(root, records, monkeypatch)
     monkeypatch.setattr(cifar_mnist, "load_digits", lambda *_, **__: digits)
@@ -284,7 +263,7 @@ def test_what_is_missing_is_named_with_where_it_is_to_be_had(root: Path, digits:
     assert str(error.value).startswith(wish) and "Krizhevsky" in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_damaged_download_is_named(root: Path, records: dict[str, Records], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_download_is_named(root: Path, records: Pictures, monkeypatch: pytest.MonkeyPatch) -> None:
     put_archive(root, records, monkeypatch)
     content = bytearray((root / "cifar-10-binary.tar.gz").read_bytes())
     content[len(content) // 2] ^= 1

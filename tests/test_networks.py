@@ -14,7 +14,7 @@ from invtutor.runs.loop import fit
 from invtutor.worlds.environment import Environment
 
 Kind = Callable[..., Network]
-SHAPES = [(2, 14, 14), (3, 64, 32), (1, 7, 5), (3, 1, 1), (18,)]
+SHAPES = [(2, 14, 14), (3, 64, 32), (1, 7, 5), (3, 1, 1), (9, 7), (18,)]
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -160,8 +160,8 @@ def test_weights_are_drawn_from_the_first_layer_to_the_last() -> None:
 
 
 def test_what_convolves_takes_images_and_vectors_alone() -> None:
-    for shape in [(3, 4), (2, 3, 4, 5), (), (3, 0, 4)]:
-        with pytest.raises(ValueError, match=r"Parameter `shape` should be \(channels, height, width\) or"):
+    for shape in [(0, 4), (2, 3, 4, 5), (), (3, 0, 4)]:
+        with pytest.raises(ValueError, match=r"Parameter `shape` should be \(channels, height, width\), \(height,"):
             CNN(shape)
 
 

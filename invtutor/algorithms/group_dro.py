@@ -46,7 +46,7 @@ class GroupDRO(Algorithm):
     def prepare(self, environments: Sequence[Environment], generator: Generator | None = None) -> Sequence[Environment]:
         self.check(environments)
         chosen = groups(pool(environments)) if self.over == "groups" else environments
-        self.shares = chosen[0].inputs.new_full((len(chosen),), 1 / len(chosen))
+        self.shares = self.parameters()[0].new_full((len(chosen),), 1 / len(chosen))
         return chosen
 
     def backward(self, environments: Sequence[Environment]) -> Scalars:

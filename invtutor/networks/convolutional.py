@@ -14,7 +14,7 @@ class CNN(Network):
     The channels are those of the network that DomainBed takes for MNIST (Gulrajani and Lopez-Paz 2021). Unlike theirs
     it normalizes before the ReLU: behind it, the means of a group's channels would add up to a constant.
 
-    shape: (channels, height, width); a vector (numbers,) is an image of one pixel.
+    shape: (channels, height, width); (height, width) has one channel, and (numbers,) is an image of one pixel.
     width: channels of the first convolution, 64 in DomainBed; the others have twice as many.
     outputs: 1 logit for two classes, else one logit per class.
     generator: the only source of randomness; None takes a fresh generator with seed 0.

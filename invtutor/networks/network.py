@@ -73,7 +73,9 @@ def normalization(channels: int) -> nn.GroupNorm:
 
 
 def image(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """The shape (channels, height, width) of an example as an image; a vector is one pixel with many channels."""
-    channels, height, width = shape if len(shape) == 3 else (*shape, 1, 1) if len(shape) == 1 else (0, 0, 0)
-    require("shape", min(channels, height, width) > 0, "(channels, height, width) or (numbers,)", shape)
+    """The shape (channels, height, width) of an example as an image: (height, width) has one channel, and a vector is
+    one pixel with many."""
+    given = {1: (*shape, 1, 1), 2: (1, *shape), 3: shape}.get(len(shape), (0, 0, 0))
+    require("shape", min(given) > 0, "(channels, height, width), (height, width) or (numbers,)", shape)
+    channels, height, width = given
     return channels, height, width

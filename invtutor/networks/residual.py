@@ -15,7 +15,7 @@ class ResNet(Network):
     Differences from the authors' code: 1. GroupNorm stands where theirs has BatchNorm, which mixes the examples of a
     batch, and so their environments: with it no example has a gradient of its own; 2. the head has biases.
 
-    shape: (channels, height, width); a vector (numbers,) is an image of one pixel.
+    shape: (channels, height, width); (height, width) has one channel, and (numbers,) is an image of one pixel.
     width: channels of the first block, 64 in their code; the others have 2, 4 and 8 times as many.
     outputs: 1 logit for two classes, else one logit per class.
     generator: the only source of randomness; None takes a fresh generator with seed 0.
