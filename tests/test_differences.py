@@ -1,22 +1,21 @@
 """What the docstrings' "Differences from the authors' code" say, in numbers."""
 
-import inspect
-
 import pytest
 import torch
-from invtutor.runs.spirals import AS_IN_THE_CODE, spirals, train
 from torch import Tensor
 from worlds import network, training_environments
 
-from invtutor.algorithms import VREx
+from invtutor.algorithms import Oracle, VREx
 from invtutor.algorithms.sand_mask import soft_mask
 from invtutor.networks.perceptron import MLP
 from invtutor.runs.loop import fit
 from invtutor.runs.recipe import Recipe
+from invtutor.runs.rivals import rival
 from invtutor.runs.run import schedules
 from invtutor.worlds.colored_mnist import colored_mnist
 from invtutor.worlds.digits import Digits
 from invtutor.worlds.risks import risk, squared_norm
+from invtutor.worlds.spirals import AS_IN_THE_CODE, Spirals
 
 DOUBLE = torch.float64
 
@@ -71,7 +70,7 @@ def test_a_gumbel_samples_slope_vanishes_at_the_ends_only_at_a_higher_temperatur
 
 def test_the_gray_oracle_sees_each_number_twice(digits: Digits) -> None:
     """392 inputs where the authors have 196: any first layer acts as one of 196, whose weights are sums."""
-    (environment, *_) = colored_mnist(digits, samples=20).gray().train
+    (environment, *_) = Oracle(MLP()).prepare(colored_mnist(digits, samples=20).train)
     inputs = environment.inputs.flatten(1)
     assert inputs.shape[1] == 392
     layer = MLP(392, 8, 1, torch.Generator().manual_seed(0)).layers[0]
@@ -81,11 +80,12 @@ def test_the_gray_oracle_sees_each_number_twice(digits: Digits) -> None:
 
 
 def test_the_spirals_follow_the_papers_scale_and_batch() -> None:
-    own = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()}
-    assert (own["scale"], own["batch_size"], own["epochs"]) == (0.1, 128, 80)
+    own = rival("ERM")
+    epochs = own.steps * 128 / own.samples
+    assert (own.scale, own.batch_size, epochs) == (0.1, 128 * own.environments, 80), "ERM's batch is of all of them"
     assert AS_IN_THE_CODE == {"scale": 1.0, "batch_size": 256, "epochs": 150}
-    loud, quiet = (
-        spirals(200, 1, 16, scale=scale, generator=torch.Generator().manual_seed(0))[0] for scale in (1, 0.1)
-    )
-    for environments, scale in ((loud, 1.0), (quiet, 0.1)):
-        assert torch.cat([e.inputs[:, 2:] for e in environments]).std().item() == pytest.approx(scale, rel=0.05)
+    theirs = rival("AND-mask", **AS_IN_THE_CODE)
+    assert (theirs.scale, theirs.batch_size, theirs.steps) == (1.0, 256, 150 * 1024 // 256)
+    for scale in (1.0, 0.1):
+        world = Spirals(200, 1, 16, scale=scale).draw(None, torch.Generator().manual_seed(0))
+        assert world.pooled.inputs[:, 2:].std().item() == pytest.approx(scale, rel=0.05)

@@ -6,21 +6,38 @@ import random
 import numpy as np
 import pytest
 import torch
-from invtutor.runs.spirals import RIVALS, Dropout, Network, spirals, train
 from torch import nn
 from worlds import gradients, network, training_environments
 
 from invtutor.algorithms import DANN, ERM
 from invtutor.algorithms.dann import reverse
 from invtutor.networks.perceptron import MLP
+from invtutor.networks.spiral import Dropout, SpiralMLP
+from invtutor.runs.rivals import RIVALS, rival
+from invtutor.runs.run import Run, run
+from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import risk
+from invtutor.worlds.spirals import Spirals
 
 DOUBLE = torch.float64
-TINY = {"environments": 4, "samples": 64, "shortcut": 3, "width": 8, "batch_size": 32, "epochs": 2, "progress": False}
+TINY = {"environments": 4, "samples": 64, "shortcut": 3, "width": 8, "batch_size": 32, "epochs": 2}
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def spirals(
+    environments: int = 16, samples: int = 1024, shortcut: int = 16, *, seed: int = 0, **knobs: float
+) -> tuple[tuple[Environment, ...], Environment]:
+    """The training environments and the test."""
+    setting = Spirals(environments, samples, shortcut, **knobs)  # type: ignore[arg-type]
+    world = setting.draw(setting.load(), generator(seed))
+    return world.train, world.tests[0]
+
+
+def train(name: str, **changes: object) -> Run:
+    return run(rival(name, **{"device": "cpu", **changes}), progress=False)  # type: ignore[arg-type]
 
 
 # The data
@@ -33,7 +50,17 @@ def test_shapes_and_kinds() -> None:
         assert environment.inputs.shape == (count, 9) and environment.inputs.dtype == torch.float32
         assert environment.labels.shape == (count,) and environment.labels.dtype == torch.int64
         assert set(environment.labels.tolist()) == {0, 1}
-        assert environment.colors is None and math.isnan(environment.flip_rate)
+        assert not environment.attributes, "nobody can say in which samples the shortcut holds"
+    world = Spirals(5, 40, 7).draw(None, generator())
+    assert world.outputs == 1 and world.classes == 2 and world.shape == (9,) and not world.validation
+    assert len(world.pooled.index.unique()) == 200
+
+
+def test_without_its_shortcut_a_sample_is_the_mechanism_alone() -> None:
+    for environment in (*(pair := spirals(2, 50, 4))[0], pair[1]):
+        gray = environment.gray()
+        assert torch.equal(gray.inputs[:, :2], environment.inputs[:, :2]) and not gray.inputs[:, 2:].any()
+        assert environment.inputs[:, 2:].any(1).all() and gray.inputs.shape == environment.inputs.shape
 
 
 def test_the_angle_on_the_spiral_tells_the_class() -> None:
@@ -70,17 +97,16 @@ def test_the_shortcut_is_a_signature_in_training_and_noise_in_the_test() -> None
 
 
 def test_the_seed_is_all_there_is() -> None:
-    (one, test), (again, test_again), (other, _) = (spirals(2, 50, 4, generator=generator(s)) for s in (1, 1, 2))
+    (one, test), (again, test_again), (other, _) = (spirals(2, 50, 4, seed=s) for s in (1, 1, 2))
     for a, b in zip((*one, test), (*again, test_again), strict=True):
         assert torch.equal(a.inputs, b.inputs) and torch.equal(a.labels, b.labels)
     assert not torch.equal(one[0].inputs, other[0].inputs)
-    assert torch.equal(spirals(2, 50, 4)[0][1].inputs, spirals(2, 50, 4, generator=generator(0))[0][1].inputs)
 
 
 @pytest.mark.parametrize("name", ["environments", "samples", "shortcut", "test_samples"])
 def test_counts_are_checked(name: str) -> None:
-    with pytest.raises(ValueError, match=f"`{name}` should be at least 1. Found 0"):
-        spirals(**{name: 0})
+    with pytest.raises(ValueError, match=rf"^Parameter `{name}` should be a whole number in \[1, .+\]\. Found 0\.$"):
+        Spirals(**{name: 0})
 
 
 # The network
@@ -96,13 +122,13 @@ def test_dropout_silences_while_training_and_keeps_the_mean() -> None:
 
 
 def test_a_networks_weights_come_from_its_generator() -> None:
-    one, again, other = (Network(5, 16, generator=generator(s)) for s in (1, 1, 2))
+    one, again, other = (SpiralMLP((5,), 16, 1, generator(s)) for s in (1, 1, 2))
     inputs = torch.randn(7, 5, generator=generator())
     assert one(inputs).shape == (7, 1)
     assert torch.equal(one(inputs), again(inputs)) and not torch.equal(one(inputs), other(inputs))
-    linears = [layer for layer in one.layers if isinstance(layer, nn.Linear)]
+    linears = [*(layer for layer in one.layers if isinstance(layer, nn.Linear)), one.head]
     assert len(linears) == 4 and all((linear.bias == 0.01).all() for linear in linears)
-    wide = Network(18, 256).layers[2].weight
+    wide = SpiralMLP().layers[2].weight
     assert wide.std().item() == pytest.approx(math.sqrt(2 / 256), rel=0.05)
 
 
@@ -116,14 +142,15 @@ def global_states() -> tuple[object, ...]:
 @pytest.mark.parametrize("name", RIVALS)
 def test_every_rival_trains_a_little(name: str) -> None:
     before = global_states()
-    outcome = train(RIVALS[name], seed=3, **TINY)
+    outcome = train(name, seed=3, **TINY)
     assert global_states() == before, "nothing from global randomness"
-    assert str(outcome.rival) == name and len(outcome.history) == 2
+    assert len(outcome.history) == 2 and outcome.recipe.steps == 4
     for column in ("risk", "learning_rate", "train", "test"):
         assert all(map(math.isfinite, outcome.history.column(column)))
-    assert 0 <= outcome.train_accuracy <= 1 and 0 <= outcome.test_accuracy <= 1
+    assert all(outcome.metrics[column] == outcome.history.last[column] for column in ("train", "test"))
+    assert 0 <= outcome.metrics["train"] <= 1 and 0 <= outcome.metrics["test"] <= 1
     assert outcome.history.last["learning_rate"] == pytest.approx(0.001)
-    again = train(RIVALS[name], seed=3, **TINY)
+    again = train(name, seed=3, **TINY)
     assert again.history.records == outcome.history.records, "bit for bit"
     for a, b in zip(outcome.algorithm.parameters(), again.algorithm.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -131,7 +158,7 @@ def test_every_rival_trains_a_little(name: str) -> None:
 
 def test_every_rivals_measure_does_something() -> None:
     def weights(name: str) -> torch.Tensor:
-        outcome = train(RIVALS[name], **TINY)
+        outcome = train(name, **TINY)
         return torch.cat([p.detach().flatten() for p in outcome.algorithm.model.layers[0].parameters()])
 
     first = {name: weights(name) for name in RIVALS}
@@ -142,29 +169,39 @@ def test_every_rivals_measure_does_something() -> None:
 def test_l1_adds_the_signs_of_the_weights() -> None:
     # So heavy that the lasso is all that Adam sees: every weight moves towards 0 by the rate, here already .001.
     options = TINY | {"epochs": 1, "batch_size": 64, "learning_rate": 0.01}
-    heavy = train(RIVALS["ERM"].but(l1=1e6), **options).algorithm.model
-    start = Network(5, 8, generator=_after_data())
+    heavy = train("ERM", l1=1000.0, **options).algorithm.model
+    start = SpiralMLP((5,), 8, 1, _after_data())
     for before, after in zip(start.parameters(), heavy.parameters(), strict=True):
         assert torch.allclose(before - after, 0.001 * before.sign(), atol=1e-6)
 
 
 def _after_data() -> torch.Generator:
     after = generator(0)
-    spirals(4, 64, 3, generator=after)
+    Spirals(4, 64, 3).draw(None, after)
     return after
 
 
 def test_erm_takes_the_shortcut_and_a_mask_does_not() -> None:
-    options = {"samples": 256, "width": 64, "epochs": 30, "batch_size": 64, "every": 120, "progress": False}
-    erm, masked = (train(RIVALS[name], **options) for name in ("ERM", "AND-mask"))
-    assert erm.train_accuracy > 0.97 and erm.test_accuracy < 0.6
-    assert masked.train_accuracy < 0.75, "what it learns in so short a time is not the shortcut"
+    options = {"samples": 256, "width": 64, "epochs": 30, "batch_size": 64, "every": 120}
+    erm, masked = (train(name, **options).metrics for name in ("ERM", "AND-mask"))
+    assert erm["train"] > 0.97 and erm["test"] < 0.6
+    assert masked["train"] < 0.75, "what it learns in so short a time is not the shortcut"
 
 
-def test_but_changes_fields_and_hyper_parameters() -> None:
-    rival = RIVALS["AND-mask"].but(threshold=0.5, l2=0.0)
-    assert rival.hyper == {"threshold": 0.5} and rival.l2 == 0
-    assert RIVALS["AND-mask"].hyper == {"threshold": 1.0} and RIVALS["AND-mask"].l2 > 0
+def test_a_rival_is_a_recipe_of_which_everything_can_be_changed() -> None:
+    masked, changed = rival("AND-mask"), rival("AND-mask", threshold=0.5, l2=0.0, samples=256, epochs=4)
+    assert (masked.threshold, masked.l2, masked.steps) == (1.0, 5e-4, 80 * 1024 // 128)
+    assert (changed.threshold, changed.l2, changed.steps) == (0.5, 0.0, 8)
+    assert changed == masked.but(threshold=0.5, l2=0.0, samples=256, steps=8)
+    with pytest.raises(ValueError, match=r"^Parameter `name` should be one of ERM, .+ Did you mean `dropout`\?$"):
+        rival("drop out")
+
+
+def test_erm_knows_no_environments_and_the_others_do() -> None:
+    for name in RIVALS:
+        recipe = rival(name, **TINY)
+        whole = recipe.algorithm == "erm"
+        assert recipe.batch_size == (4 * 32 if whole else 32) and recipe.hyper.get("pooled", False) == whole
 
 
 # DANN
@@ -218,7 +255,7 @@ def test_a_discriminator_left_to_itself_finds_the_environments() -> None:
     environments, _ = spirals(4, 100, 3)
 
     def confusion(weight: float) -> float:
-        algorithm = DANN(Network(5, 16), MLP(16, 16, 4), penalty_weight=weight)
+        algorithm = DANN(SpiralMLP((5,), 16), MLP(16, 16, 4), penalty_weight=weight)
         optimizer = torch.optim.Adam(algorithm.parameters(), lr=0.005)
         for _ in range(150):
             optimizer.zero_grad()
