@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from invtutor.algorithms import ALGORITHMS, MAPLE, IRMv1, VREx
+from invtutor.fields import hints
 from invtutor.runs.budgets import PROFILES
 from invtutor.runs.history import GLOSSARY
 from invtutor.runs.recipe import Recipe, find_device
-from invtutor.runs.run import Run, assemble, repeat, run, schedules, summarize
+from invtutor.runs.run import Run, assemble, build_world, repeat, run, schedules, summarize
 from invtutor.worlds.digits import Digits
 from invtutor.worlds.environment import Environment
-from invtutor.worlds.risks import accuracy
+from invtutor.worlds.risks import accuracy, risk
 
 METHODS = tuple(ALGORITHMS)
 
@@ -48,8 +49,7 @@ def timeless(metrics: dict[str, float]) -> dict[str, float]:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_method_has_every_profile(profile: str, method: str) -> None:
     recipe = Recipe.profile(profile, method)
-    assert recipe.algorithm == ("erm" if method == "oracle" else method)
-    assert recipe.grayscale == (method == "oracle")
+    assert recipe.algorithm == method
     assert Recipe.from_json(recipe.to_json()) == recipe
 
 
@@ -83,7 +83,7 @@ def test_the_paper_profile_is_the_published_setting(method: str, expected: dict,
     protocol = {"flip_rates": (0.1, 0.2), "label_noise": 0.25, "classes": 2, "samples": None, "decay": "constant"}
     assert {name: getattr(recipe, name) for name in expected | protocol} == expected | protocol
     assert recipe.early_weight == (2.0 if method == "vrex" else 1.0), "REx's 1, against the mean and the variance"
-    assert recipe.hyper == hyper and recipe.batch_size is None and not recipe.patch
+    assert recipe.hyper.items() >= hyper.items() and recipe.batch_size is None and not recipe.patch
 
 
 @pytest.mark.parametrize(
@@ -91,12 +91,21 @@ def test_the_paper_profile_is_the_published_setting(method: str, expected: dict,
     [
         Recipe(),
         Recipe(
-            "irmv1", {"penalty_weight": 1e3, "halves": True}, flip_rates=(0.1, 0.2, 0.3), label_noise=(0.1, 0.2, 0.3)
+            "irmv1",
+            {"penalty_weight": 1e3, "halves": True},
+            world_options={"flip_rates": (0.1, 0.2, 0.3), "label_noise": (0.1, 0.2, 0.3)},
         ),
-        Recipe("vrex", classes=10, samples=100, batch_size=10, decay="cosine", device="cuda:1"),
-        Recipe(flip_rates=(0.2,), label_noise=(0.25,)),
+        Recipe(
+            "vrex",
+            world_options={"classes": 10, "samples": 100},
+            batch_size=10,
+            decay="cosine",
+            device="cuda:1",
+        ),
+        Recipe(world_options={"flip_rates": (0.2,), "label_noise": (0.25,)}),
+        Recipe("dann", world="spirals", world_options={"scale": 1}, network="spiral_dropout", l1=1e-5),
     ],
-    ids=["default", "three environments", "ten classes", "one environment"],
+    ids=["default", "three environments", "ten classes", "one environment", "another world"],
 )
 def test_json_round_trip(recipe: Recipe) -> None:
     text = recipe.to_json()
@@ -108,24 +117,40 @@ def test_json_round_trip(recipe: Recipe) -> None:
 
 def test_a_profile_takes_changes_of_fields_and_of_the_methods_own() -> None:
     recipe = Recipe.profile("quick", "irmv1", penalty_weight=1e3, steps=7)
-    assert recipe.hyper == {"penalty_weight": 1e3} and recipe.steps == 7
+    assert recipe.penalty_weight == recipe.hyper["penalty_weight"] == 1e3 and recipe.steps == 7
 
 
 def test_but_changes_what_it_is_told_and_nothing_else() -> None:
     recipe = Recipe("irmv1", {"penalty_weight": 1e3, "rescale": False})
     other = recipe.but(penalty_weight=5.0, seed=3)
     assert other == replace(recipe, hyper={"penalty_weight": 5.0, "rescale": False}, seed=3)
-    assert recipe.hyper == {"penalty_weight": 1e3, "rescale": False} and recipe.seed == 0, "the first is left alone"
+    assert (recipe.penalty_weight, recipe.rescale, recipe.seed) == (1e3, False, 0), "the first is left alone"
     assert recipe.but() == recipe
-    assert recipe.but(hyper={}).hyper == {}
+    assert recipe.but(hyper={}).hyper == Recipe("irmv1").hyper
     assert recipe.but(hyper={"rescale": True}, penalty_weight=2.0).hyper.get("rescale") is True
+    assert recipe.but(flip_rates=(0.3,)).but(classes=5).world_options == {
+        **recipe.world_options,
+        "flip_rates": (0.3,),
+        "classes": 5,
+    }
+
+
+def test_another_method_or_world_brings_its_own() -> None:
+    recipe = Recipe("irmv1", {"penalty_weight": 1e3}, world_options={"classes": 5})
+    assert recipe.but(algorithm="vrex").hyper == Recipe("vrex").hyper
+    assert recipe.but(algorithm="vrex", penalty_weight=2.0).penalty_weight == 2.0
+    spirals = recipe.but(world="spirals", environments=4)
+    assert spirals.world_options == {**Recipe(world="spirals").world_options, "environments": 4}
+    assert spirals.hyper == recipe.hyper
+    with pytest.raises(ValueError, match=r"^Parameter `changes` should be fields of Recipe, of .+ Found 'flip_rates'"):
+        spirals.but(flip_rates=(0.1, 0.2))
 
 
 def test_a_recipe_does_not_share_what_it_was_made_from() -> None:
     hyper, rates = {"penalty_weight": 1.0}, [0.1, 0.2]
-    recipe = Recipe("vrex", hyper, flip_rates=rates)  # type: ignore[arg-type]
+    recipe = Recipe("vrex", hyper, world_options={"flip_rates": rates})
     hyper["penalty_weight"], rates[0] = 2.0, 0.9
-    assert recipe.hyper == {"penalty_weight": 1.0} and recipe.flip_rates == (0.1, 0.2)
+    assert recipe.penalty_weight == 1.0 and recipe.flip_rates == (0.1, 0.2)
 
 
 nan, inf = float("nan"), float("inf")
@@ -134,7 +159,10 @@ nan, inf = float("nan"), float("inf")
 @pytest.mark.parametrize(
     ("name", "values"),
     [
-        ("algorithm", ["best", "oracle", "", None, ["erm"], 3]),
+        ("algorithm", ["best", "", None, ["erm"], 3]),
+        ("world", ["moon", "", None, ["spirals"], 3]),
+        ("network", ["brain", "", None, 3]),
+        ("world_options", [None, 3, [("a", 1)], "x", {"moons": 1}]),
         ("hyper", [None, 3, [("a", 1)], "x"]),
         ("grayscale", [1, 0, "yes", None]),
         ("source", ["fashion", None, 0]),
@@ -158,8 +186,9 @@ nan, inf = float("nan"), float("inf")
 )
 def test_values_out_of_range_are_named(name: str, values: list) -> None:
     for value in values:
-        with pytest.raises(ValueError, match=rf"^Parameter `{name}` should be .+\. Found .+\.$"):
-            Recipe(**{name: value})
+        own = {name: value} if name in hints(Recipe) else {"world_options": {name: value}}
+        with pytest.raises(ValueError, match=rf"^Parameter `{name}` should be .+\. Found .+[.?]$"):
+            Recipe(**own)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match=rf"^Parameter `{name}` "):
             Recipe().but(**{name: value})
 
@@ -205,12 +234,14 @@ def test_what_no_method_can_learn_with(method: str, changes: dict, name: str) ->
 
 def test_values_are_kept_in_one_form() -> None:
     cpu: Any = torch.device("cpu")
-    one = Recipe("irmv1", {"penalty_weight": 1}, label_noise=0, flip_rates=[0, 1], device=cpu)  # type: ignore[arg-type]
-    other = Recipe("irmv1", {"penalty_weight": 1.0}, label_noise=0.0, flip_rates=(0.0, 1.0), device="cpu")
+    one = Recipe("irmv1", {"penalty_weight": 1}, world_options={"label_noise": 0, "flip_rates": [0, 1]}, device=cpu)
+    spelled = {"flip_rates": (0.0, 1.0), "label_noise": 0.0}
+    other = Recipe("irmv1", {"penalty_weight": 1.0}, world_options=spelled, device="cpu")
     assert one == other and one.to_json() == other.to_json()
-    given: Any = {"width": np.int64(8), "seed": torch.tensor(3), "l2": np.float32(0.5), "flip_rates": np.ones(2)}
-    found = Recipe(**given)
-    assert found == Recipe(width=8, seed=3, l2=0.5, flip_rates=(1.0, 1.0)) == Recipe.from_json(found.to_json())
+    given: Any = {"width": np.int64(8), "seed": torch.tensor(3), "l2": np.float32(0.5)}
+    found = Recipe(**given, world_options={"flip_rates": np.ones(2)})
+    expected = Recipe(width=8, seed=3, l2=0.5, world_options={"flip_rates": (1.0, 1.0)})
+    assert found == expected == Recipe.from_json(found.to_json())
 
 
 @pytest.mark.parametrize(
@@ -293,16 +324,17 @@ def test_build_passes_the_methods_own_values(digits: Digits) -> None:
 
 
 def equal(one: Environment, other: Environment) -> bool:
-    names = ("inputs", "labels", "colors", "digits")
-    return one is other or all(torch.equal(getattr(one, name), getattr(other, name)) for name in names)
+    pairs = [(getattr(one, name), getattr(other, name)) for name in ("inputs", "labels", "index")]
+    pairs += [(one[name], other[name]) for name in ("color", "digit")]
+    return one is other or all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_worlds_and_first_weights_are_paired_across_methods(digits: Digits) -> None:
     def built(recipe: Recipe) -> tuple[list[Environment], list[torch.Tensor], torch.Tensor]:
-        ready = assemble(recipe, digits)
-        algorithm, world, generator = ready.algorithm, ready.world, ready.generator
+        world, generator = build_world(recipe, digits)
+        model = assemble(recipe, digits).algorithm.model
         environments = [*world.train, *world.validation, world.test(0.9)]
-        return environments, list(algorithm.model.parameters()), generator.get_state()
+        return environments, list(model.parameters()), generator.get_state()
 
     environments, weights, state = built(tiny("erm"))
     for method in ALGORITHMS:
@@ -311,13 +343,7 @@ def test_worlds_and_first_weights_are_paired_across_methods(digits: Digits) -> N
         others, first, after = built(recipe)
         assert all(equal(a, b) for a, b in zip(environments, others, strict=True))
         assert all(torch.equal(a, b) for a, b in zip(weights, first, strict=True))
-        assert torch.equal(state, after), "so that the batches are paired, too"
-    others, first, _ = built(tiny("oracle"))
-    assert all(
-        torch.equal(a.labels, b.labels) and torch.equal(a.digits, b.digits)
-        for a, b in zip(environments, others, strict=True)
-    )
-    assert all(torch.equal(a, b) for a, b in zip(weights, first, strict=True))
+        assert torch.equal(state, after), "so that the weights and the batches are paired, too"
     others, first, _ = built(tiny("erm", seed=1))
     assert not any(equal(a, b) for a, b in zip(environments, others, strict=True))
     assert not torch.equal(weights[0], first[0])
@@ -326,7 +352,7 @@ def test_worlds_and_first_weights_are_paired_across_methods(digits: Digits) -> N
 def test_other_digits_make_another_world(digits: Digits) -> None:
     inverted = replace(digits, labels=9 - digits.labels)
     one, other = (assemble(tiny(), source).world for source in (digits, inverted))
-    assert torch.equal(one.train[0].digits, 9 - other.train[0].digits)
+    assert torch.equal(one.train[0]["digit"], 9 - other.train[0]["digit"])
 
 
 def test_training_does_not_touch_the_first_weights_of_the_next_run(digits: Digits) -> None:
@@ -376,7 +402,8 @@ def test_every_explained_name_occurs(digits: Digits) -> None:
     for method in ("irmv1", "meta_irm", "and_mask", "maple"):
         names |= run(tiny(method, decay="cosine"), data=digits, progress=False).metrics.keys()
     found = {re.sub(r"p=\d+(\.\d+)?$", "p=…", name) for name in names}
-    assert found == set(GLOSSARY) - {"train", "test"}, "those are of worlds without flip rates, such as the spirals"
+    elsewhere = {"train", "test", "test … worst group", "test … average"}
+    assert found == set(GLOSSARY) - elsewhere, "those are of worlds without flip rates, or with groups"
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -386,9 +413,12 @@ def test_metrics_are_those_of_the_last_step(method: str, runs: dict[str, Run]) -
     assert result.history.last["step"] == result.recipe.steps == result.metrics["step"]
     assert result.history.last.items() <= result.metrics.items()
     for environment in world.train:
-        assert result.metrics[f"train p={environment.flip_rate:g}"] == accuracy(predict, environment)
+        assert environment.name.startswith("train p=")
+        assert result.metrics[environment.name] == accuracy(predict, environment)
     for environment in world.validation:
-        assert result.metrics[f"validation p={environment.flip_rate:g}"] == accuracy(predict, environment)
+        assert result.metrics[environment.name] == accuracy(predict, environment)
+        held_out = risk(predict(environment.inputs), environment.labels).item()
+        assert result.metrics[environment.name.replace("validation", "validation risk")] == held_out
     assert [result.metrics[f"test p={p:g}"] for p in (0.1, 0.2, 0.5, 0.9)] == result.curve((0.1, 0.2, 0.5, 0.9))
     # the curve is the expectation over colors; one drawing of them lies near it
     drawn = accuracy(predict, world.test(0.9))
