@@ -1,13 +1,18 @@
 """Fixtures of the tests: digits, crude ones for nearly all tests and real ones for a few; a shelf of lessons."""
 
+import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from downloads import celeba, cifar_archive, cifar_pictures, waterbirds
 from small_lessons import write_lesson
 
 from invtutor.course import lessons, runner
+from invtutor.worlds import cifar10
+from invtutor.worlds.cifar_mnist import CIFARMNIST, ShapesMNIST
 from invtutor.worlds.digits import Digits, load_digits
 
 torch.set_num_threads(1)  # the tests' networks are tiny, and the machine may be shared
@@ -57,3 +62,22 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def lesson(shelf: Path) -> lessons.Lesson:
     return lessons.find(write_lesson(shelf, "03_irmv1", "print('seed', seed, penalty_weight)"))
+
+
+@pytest.fixture(scope="module")
+def small_data(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Something small in every place where a world looks for its data."""
+    root, archive = tmp_path_factory.mktemp("data"), cifar_archive(cifar_pictures())
+    (root / cifar10.ARCHIVE).write_bytes(archive)
+    for write in (waterbirds, celeba):
+        write(root)
+    caches = (cifar10._read, CIFARMNIST.halves, ShapesMNIST.halves)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INVTUTOR_DATA", str(root))
+        patch.setattr(cifar10, "MD5", hashlib.md5(archive).hexdigest())
+        patch.setattr("invtutor.worlds.digits._rendered", lambda why="": digits)
+        for cache in caches:
+            cache.cache_clear()
+        yield
+    for cache in caches:
+        cache.cache_clear()
