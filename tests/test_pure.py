@@ -77,10 +77,11 @@ def test_twenty_steps_of_the_graph_are_twenty_of_the_loop(kind: type[Algorithm])
 def test_what_makes_it_erm_is_an_input_and_acts(kind: type[Algorithm]) -> None:
     _, (parameters, state, batch, knobs) = example(kind)
     graph = traced(kind)
-    for name in ("l2", "learning_rate", *(kind.neutral or ())):
-        turned = knobs | {name: 0.1 * knobs[name]}
-        (one, _, _), (other, _, _) = (graph(parameters, state, batch, values) for values in (knobs, turned))
-        assert not all(map(torch.equal, one, other)), name
+    others = {"l2": 0.0, "learning_rate": 0.5, **(kind.neutral or {})}
+    for name, value in others.items():
+        turned = knobs | {name: torch.tensor(value)}
+        one, other = (graph(parameters, state, batch, values)[:2] for values in (knobs, turned))
+        assert not all(map(torch.equal, [*one[0], *one[1]["first"]], [*other[0], *other[1]["first"]])), name
 
 
 @gradient_method

@@ -1,9 +1,11 @@
-"""The nearest points that a search may stand at: MAPLE's chances and weights."""
+"""What searches over samples and over parameters share: the nearest points that they may stand at, and masks."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["project", "shrink"]
+from invtutor.algorithms.ready import trainable
+
+__all__ = ["masked", "project", "shrink"]
 
 
 def project(probabilities: Tensor, budget: float) -> Tensor:
@@ -20,3 +22,10 @@ def project(probabilities: Tensor, budget: float) -> Tensor:
 def shrink(weights: Tensor, radius: float) -> Tensor:
     """The nearest point with w ≥ 0 and ‖w‖ ≤ radius."""
     return weights.clamp(min=0) * (radius / weights.clamp(min=0).norm().clamp(min=radius))
+
+
+def masked(model: nn.Module, mask: Tensor) -> dict[str, Tensor]:
+    """m ⊙ θ by the parameters' names; mask: (parameters,), one number for each of the model's, in their order."""
+    theta = trainable(model)
+    parts = mask.split([each.numel() for each in theta.values()])
+    return {name: own * part.view_as(own) for (name, own), part in zip(theta.items(), parts, strict=True)}

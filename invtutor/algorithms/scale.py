@@ -6,17 +6,22 @@ from torch import Tensor
 
 from invtutor.worlds.risks import fitting
 
-__all__ = ["rescaled", "slope"]
+__all__ = ["rescaled", "residuals", "slope"]
+
+
+def residuals(logits: Tensor, labels: Tensor) -> Tensor:
+    """∂ℓ_i/∂z_i = σ(z_i) − y_i of every sample: logits (n, outputs), labels (n,) → (n, outputs)."""
+    labels = fitting(logits, labels)
+    if logits.shape[1] == 1:
+        return logits.sigmoid() - labels[:, None]
+    return logits.softmax(-1) - F.one_hot(labels, logits.shape[1])
 
 
 def slope(logits: Tensor, labels: Tensor, scale: Tensor | float = 1.0) -> Tensor:
     """∂R(w·logits)/∂w at w = scale: logits (n, outputs), labels (n,) → (outputs,).
     By the chain rule it is mean((σ(w·z) − y)·z), differentiable in one pass. For several classes w is a vector.
     """
-    labels, scaled = fitting(logits, labels), scale * logits
-    if logits.shape[1:] == (1,):
-        return ((scaled.sigmoid() - labels[:, None]) * logits).mean(0)
-    return ((scaled.softmax(-1) - F.one_hot(labels, logits.shape[-1])) * logits).mean(0)
+    return (residuals(scale * logits, labels) * logits).mean(0)
 
 
 def rescaled(objective: Tensor, penalty_weight: float | Tensor) -> Tensor:
