@@ -38,7 +38,7 @@ class IBIRM(Algorithm):
 
     model: Network
     penalty_weight: float = within(1e4, 0, 1e12)
-    bottleneck: float = within(1e-3, 0, 1e6)
+    bottleneck: float = within(1e-2, 0, 1e6)
     rescale: bool = True
 
     label = "IB-IRM"
