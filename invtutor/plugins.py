@@ -1,19 +1,36 @@
-"""Methods, worlds and networks of other packages, which these name as entry points."""
+"""Methods, worlds and networks by name: our own, and those of other packages, which these name as entry points."""
 
 import warnings
+from collections import UserDict
+from collections.abc import Mapping
+from functools import cached_property
 from importlib.metadata import entry_points
-from typing import Any
+from typing import TypeVar
 
-__all__ = ["plugged"]
+__all__ = ["Registry"]
+
+Kind = TypeVar("Kind")
 
 
-def plugged(kind: str) -> dict[str, Any]:
-    """What installed packages offer under `invtutor.algorithms`, `invtutor.worlds` or `invtutor.networks`, by name. One
-    that does not load is left out, with a warning."""
-    found: dict[str, Any] = {}
-    for entry in entry_points(group=f"invtutor.{kind}"):
-        try:
-            found[entry.name] = entry.load()
-        except Exception as error:  # a stranger's package must not keep the course from running
-            warnings.warn(f"{entry.value}, from an installed package, does not load: {error}", stacklevel=2)
-    return found
+class Registry(UserDict[str, Kind]):
+    """What there is of a kind, by name. To add to it is one call: `ALGORITHMS["mine"] = Mine`.
+
+    kind: algorithms, worlds or networks. What installed packages offer under `invtutor.KIND` is loaded when somebody
+    first looks, and not before: those packages import this one, and may be in the middle of it. One that does not load
+    is left out, with a warning.
+    """
+
+    def __init__(self, kind: str, own: Mapping[str, Kind]):
+        self.kind, self.own = kind, own
+
+    @cached_property
+    def data(self) -> dict[str, Kind]:  # type: ignore[override]
+        """Everything, under its name; `UserDict` does the rest."""
+        found = dict(self.own)
+        for entry in entry_points(group=f"invtutor.{self.kind}"):
+            try:
+                found[entry.name] = entry.load()
+            except Exception as error:  # a stranger's package must not keep the course from running
+                message = f"{entry.value}, from an installed package, does not load: {error}"
+                warnings.warn(message, stacklevel=2)
+        return found

@@ -20,7 +20,7 @@ from invtutor.algorithms.sand_mask import SandMask
 from invtutor.algorithms.sparse_irm import SparseIRM
 from invtutor.algorithms.upweighting import Upweighting
 from invtutor.algorithms.vrex import VREx
-from invtutor.plugins import plugged
+from invtutor.plugins import Registry
 
 __all__ = [
     "ALGORITHMS",
@@ -42,26 +42,28 @@ __all__ = [
     "VREx",
 ]
 
-ALGORITHMS: dict[str, type[Algorithm]] = {
-    "oracle": Oracle,
-    "erm": ERM,
-    "irmv1": IRMv1,
-    "vrex": VREx,
-    "mmrex": MMREx,
-    "group_dro": GroupDRO,
-    "and_mask": AndMask,
-    "sand_mask": SandMask,
-    "meta_irm": MetaIRM,
-    "maple": MAPLE,
-    "upweighting": Upweighting,
-    "jtt": JTT,
-    "dann": DANN,
-    "cvar": CVaRDRO,
-    "lff": LfF,
-    "sparse_irm": SparseIRM,
-    "birm": BIRM,
-    "fishr": Fishr,
-    "ib_irm": IBIRM,
-    **plugged("algorithms"),
-}
+ALGORITHMS: Registry[type[Algorithm]] = Registry(
+    "algorithms",
+    {
+        "oracle": Oracle,
+        "erm": ERM,
+        "irmv1": IRMv1,
+        "vrex": VREx,
+        "mmrex": MMREx,
+        "group_dro": GroupDRO,
+        "and_mask": AndMask,
+        "sand_mask": SandMask,
+        "meta_irm": MetaIRM,
+        "maple": MAPLE,
+        "upweighting": Upweighting,
+        "jtt": JTT,
+        "dann": DANN,
+        "cvar": CVaRDRO,
+        "lff": LfF,
+        "sparse_irm": SparseIRM,
+        "birm": BIRM,
+        "fishr": Fishr,
+        "ib_irm": IBIRM,
+    },
+)
 """The methods, by the names that recipes and commands call them."""

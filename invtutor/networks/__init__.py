@@ -10,17 +10,19 @@ from invtutor.networks.network import Network
 from invtutor.networks.perceptron import MLP
 from invtutor.networks.residual import ResNet
 from invtutor.networks.spiral import SpiralMLP
-from invtutor.plugins import plugged
+from invtutor.plugins import Registry
 
 __all__ = ["CNN", "MLP", "NETWORKS", "Network", "ResNet", "SpiralMLP"]
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "perceptron": MLP,
-    "convolutional": CNN,
-    "residual": ResNet,
-    "spiral": SpiralMLP,
-    "spiral_dropout": partial(SpiralMLP, dropout=0.5),
-    "spiral_batch_norm": partial(SpiralMLP, batch_norm=True),
-    **plugged("networks"),
-}
+NETWORKS: Registry[Callable[..., nn.Module]] = Registry(
+    "networks",
+    {
+        "perceptron": MLP,
+        "convolutional": CNN,
+        "residual": ResNet,
+        "spiral": SpiralMLP,
+        "spiral_dropout": partial(SpiralMLP, dropout=0.5),
+        "spiral_batch_norm": partial(SpiralMLP, batch_norm=True),
+    },
+)
 """The networks, by the names that recipes call them."""
