@@ -257,7 +257,8 @@ def test_cifarmnist_runs_on_a_download_and_says_what_it_is(
 
 
 def test_what_is_missing_is_named_with_where_it_is_to_be_had(root: Path, digits: Digits) -> None:
-    wish = f"CIFAR-10 cannot be had: cifar-10-binary.tar.gz is missing in {root}. It is to be had at https://www.cs."
+    wish = f"CIFAR-10 cannot be had: neither cifar-10-binary.tar.gz nor torchvision's folder is in {root}. "
+    wish += "It is to be had at https://www.cs."
     with pytest.raises(DataError) as error:
         CIFARMNIST.halves(digits)
     assert str(error.value).startswith(wish) and "Krizhevsky" in str(error.value) and "\n" not in str(error.value)

@@ -43,7 +43,7 @@ def _read(root: Path) -> tuple[Part, Part]:
                 raise DataError("CIFAR-10", error, WHERE, TERMS) from error
             if found:
                 return found
-    raise DataError("CIFAR-10", f"{ARCHIVE} is missing in {root}", WHERE, TERMS)
+    raise DataError("CIFAR-10", f"neither {ARCHIVE} nor torchvision's folder is in {root}", WHERE, TERMS)
 
 
 def _archive(folder: Path) -> tuple[Part, Part] | None:
