@@ -514,3 +514,43 @@ def test_words_are_those_that_the_class_declares() -> None:
         Recipe("maple", {"objective": "best"})
     with pytest.raises(ValueError, match=r"^Parameter `budget` should be a finite number"):
         Recipe("maple", {"budget": "much"})
+
+
+# One canonical text
+
+
+def test_equal_recipes_have_one_text_and_one_digest_and_others_another() -> None:
+    recipe = Recipe("irmv1", {"penalty_weight": 2.0, "halves": True}, world_options={"classes": 5, "label_noise": 0.1})
+    turned = Recipe("irmv1", {"halves": True, "penalty_weight": 2}, world_options={"label_noise": 0.1, "classes": 5})
+    spelled = Recipe("irmv1", recipe.hyper, world_options=recipe.world_options, seed=0, l2=0.001, width=390)
+    shuffled = json.dumps(dict(reversed(json.loads(recipe.to_json()).items())))
+    for same in (turned, spelled, Recipe.from_json(recipe.to_json()), Recipe.from_json(shuffled)):
+        assert same == recipe and same.to_json() == recipe.to_json() and same.digest == recipe.digest
+    changes = ({"seed": 1}, {"penalty_weight": 3.0}, {"classes": 10}, {"network": "residual"}, {"l1": 1.0})
+    assert len({recipe.digest, *(recipe.but(**change).digest for change in changes)}) == 6
+    assert re.fullmatch("[0-9a-f]{20}", recipe.digest)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_text_from_before_worlds_had_names_is_read(method: str) -> None:
+    recipe = Recipe.profile("quick", method, flip_rates=(0.1, 0.3), classes=5)
+    flat = json.loads(recipe.to_json())
+    options = flat.pop("world_options")
+    for name in ("world", "network", "l1"):
+        del flat[name]
+    assert Recipe.from_json(json.dumps(flat | options)) == recipe
+
+
+def test_erm_in_a_gray_world_was_the_oracle() -> None:
+    old = {"algorithm": "erm", "hyper": {}, "grayscale": True, "flip_rates": [0.1, 0.2], "width": 83}
+    assert Recipe.from_json(json.dumps(old)) == Recipe("oracle", width=83)
+    assert Recipe.from_json(json.dumps(old | {"algorithm": "irmv1"})).grayscale
+
+
+@pytest.mark.parametrize(
+    ("changes", "meant"),
+    [({"world": "spiral"}, "spirals"), ({"network": "percepton"}, "perceptron"), ({"flip_rate": 0.1}, "flip_rates")],
+)
+def test_what_is_unknown_is_refused_with_a_guess(changes: dict, meant: str) -> None:
+    with pytest.raises(ValueError, match=rf"Did you mean `{meant}`\?$"):
+        Recipe().but(**changes)

@@ -46,7 +46,7 @@ def test_what_has_no_share_is_never_drawn() -> None:
 
 def test_samples_without_conflict_are_refused() -> None:
     samples = two_bit(0.1)
-    with pytest.raises(ValueError, match=r"should be an attribute of 'bare': color\. Found 'conflict'"):
+    with pytest.raises(ValueError, match=r"^Parameter `samples` should be from a world .+ Found 'bare', which"):
         conflicting(Environment("bare", samples.inputs, samples.labels, {"color": samples["color"]}))
 
 
