@@ -278,9 +278,9 @@ def test_a_method_takes_only_what_it_has(method: str, name: str) -> None:
 def test_unknown_profiles_and_methods() -> None:
     with pytest.raises(ValueError, match=r"^Parameter `profile` should be one of smoke, quick, paper\. Found 'fast'\."):
         Recipe.profile("fast")
-    message = r"^Parameter `method` should be one of oracle, erm, .+, dann\. Found 'IRM'\. Did you mean `irmv1`\?$"
+    message = rf"^Parameter `method` should be one of {', '.join(ALGORITHMS)}\. Found 'IRM1'\. Did you mean `irmv1`\?$"
     with pytest.raises(ValueError, match=message):
-        Recipe.profile("smoke", "IRM")
+        Recipe.profile("smoke", "IRM1")
 
 
 # Devices

@@ -22,26 +22,6 @@ from invtutor.algorithms.upweighting import Upweighting
 from invtutor.algorithms.vrex import VREx
 from invtutor.plugins import Registry
 
-__all__ = [
-    "ALGORITHMS",
-    "BIRM",
-    "DANN",
-    "ERM",
-    "JTT",
-    "MAPLE",
-    "Algorithm",
-    "AndMask",
-    "GroupDRO",
-    "IRMv1",
-    "MMREx",
-    "MetaIRM",
-    "Metrics",
-    "Oracle",
-    "SandMask",
-    "Upweighting",
-    "VREx",
-]
-
 ALGORITHMS: Registry[type[Algorithm]] = Registry(
     "algorithms",
     {
