@@ -22,6 +22,8 @@ from invtutor.algorithms.upweighting import Upweighting
 from invtutor.algorithms.vrex import VREx
 from invtutor.plugins import Registry
 
+__all__ = ["ALGORITHMS", "Algorithm", "Metrics"]  # and the methods, which the registry names
+
 ALGORITHMS: Registry[type[Algorithm]] = Registry(
     "algorithms",
     {
