@@ -10,7 +10,7 @@ import torch
 from downloads import celeba, cifar_archive, cifar_pictures, waterbirds
 from small_lessons import write_lesson
 
-from invtutor.course import lessons, runner
+from invtutor.course import lessons
 from invtutor.worlds import cifar10
 from invtutor.worlds.cifar_mnist import CIFARMNIST, ShapesMNIST
 from invtutor.worlds.digits import Digits, load_digits
@@ -55,7 +55,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "shelf"
     folder.mkdir()
     monkeypatch.setattr(lessons, "folder", lambda: folder)
-    monkeypatch.setattr(runner, "announce", lambda source: None)  # that of digits has its own tests
+    monkeypatch.setattr("invtutor.worlds.mnist.announce", lambda source: None)  # that of digits has its own tests
     return folder
 
 

@@ -120,10 +120,10 @@ def test_limits_of_lessons(tmp_path: Path, line: str, given: object) -> None:
         resolve(find(write_lesson(tmp_path, "00_x", parameters=line)), {name: given})
 
 
-def test_import_needs_no_notebook_packages() -> None:
+def test_import_needs_neither_torch_nor_notebook_packages() -> None:
     code = """
         import sys
-        for name in ("papermill", "nbclient", "nbformat", "ipywidgets", "jupyter_client"):
+        for name in ("torch", "papermill", "nbclient", "nbformat", "ipywidgets", "jupyter_client"):
             sys.modules[name] = None
         import invtutor.course.lessons, invtutor.cli
     """

@@ -23,6 +23,8 @@ from invtutor.course.runner import refresh, run_lesson
 from invtutor.course.whole import run_course
 from invtutor.worlds import mnist
 
+ANNOUNCE = mnist.announce  # which the shelf silences
+
 
 def test_execute_leaves_notebook_and_result(lesson: Lesson, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = lesson.path.read_bytes()
@@ -88,7 +90,7 @@ def test_a_stand_in_is_told_of_on_the_terminal_before_anything_runs(
     said: list[str] = []
     mnist._say.cache_clear()
     monkeypatch.setattr(mnist, "ensure", lambda: "all four files are missing in here")
-    monkeypatch.setattr(runner, "announce", mnist.announce)
+    monkeypatch.setattr(mnist, "announce", ANNOUNCE)
     monkeypatch.setattr(runner, "run_cells", lambda *_: said.append(capsys.readouterr().out))
     for given in ({"source": "rendered"}, {}, {}):
         with pytest.raises(LessonError, match=r"left no result\.json"):

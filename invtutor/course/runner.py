@@ -16,7 +16,6 @@ from invtutor.course.kernel import USUAL, LessonError, Limits, run_cells
 from invtutor.course.lessons import Lesson
 from invtutor.course.reading import is_tagged, read, written
 from invtutor.files import finite, is_sealed, same, sealed, workplace, write_atomically
-from invtutor.worlds.mnist import DigitsError, announce
 
 __all__ = ["Report", "refresh", "refuse", "run_lesson"]
 
@@ -107,6 +106,8 @@ def _announce_digits(lesson: Lesson, values: Mapping[str, Any]) -> None:
     """Say on the terminal where a stand-in takes MNIST's place, and why: the lesson says so in its notebook only.
     Raises LessonError where the lesson is to have MNIST and cannot."""
     if "source" in lesson.declared:
+        from invtutor.worlds.mnist import DigitsError, announce  # not at the top: torch takes seconds to load
+
         try:
             announce(values.get("source", lesson.declared["source"].default))
         except DigitsError as error:
