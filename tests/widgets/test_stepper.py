@@ -8,7 +8,7 @@ import threading
 import pytest
 import torch
 from torch import nn
-from worlds import training_environments
+from two_bits import training_environments
 
 from invtutor.algorithms import MetaIRM
 from invtutor.exact import two_bit

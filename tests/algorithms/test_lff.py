@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from worlds import network, training_environments
+from two_bits import network, training_environments
 
 from invtutor.algorithms import LfF
 from invtutor.algorithms.lff import relative_difficulty

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from worlds import network, training_environments
+from two_bits import network, training_environments
 
 from invtutor.algorithms import irmv1
 from invtutor.algorithms.jtt import error_shares

@@ -71,7 +71,7 @@ Same env. (inner = meta)89.3 ± 1.613.6 ± 6.6
 meta-IRM (Full)70.9 ± 0.970.4 ± 0.9
 """
 NUMBER = re.compile(r"(\d\d\.\d) ± (\d\.\d)")
-SEEDS = Path(os.environ.get("INVTUTOR_SEEDS") or Path(__file__).parents[2] / "shared" / "seeds")
+SEEDS = Path(os.environ.get("INVTUTOR_SEEDS") or Path(__file__).parents[3] / "shared" / "seeds")
 DOCUMENTS = sorted(SEEDS.glob("*.txt"))
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch.func import functional_call
-from worlds import network, training_environments
+from two_bits import network, training_environments
 
 from invtutor.algorithms import SparseIRM
 from invtutor.algorithms.irmv1 import penalty

@@ -12,7 +12,7 @@ import pytest
 from invtutor.course import lessons
 
 NAMES = [path.stem for path in sorted(lessons.folder().glob("*.ipynb"))]
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def call(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

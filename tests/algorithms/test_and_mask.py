@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from worlds import gradients, network, training_environments, two_bit
+from two_bits import gradients, network, training_environments, two_bit
 
 from invtutor.algorithms import AndMask, SandMask
 from invtutor.algorithms.and_mask import agreement, and_mask, geometric_mean, mask

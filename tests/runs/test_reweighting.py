@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from worlds import network, two_bit
+from two_bits import network, two_bit
 
 from invtutor.algorithms import ERM, JTT, GroupDRO, Upweighting, groups, jtt, maple
 from invtutor.runs import reweighting

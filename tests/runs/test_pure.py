@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from worlds import network, training_environments
+from two_bits import network, training_environments
 
 from invtutor.algorithms import ALGORITHMS, Algorithm
 from invtutor.fields import hints

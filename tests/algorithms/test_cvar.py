@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 import torch
-from worlds import network, training_environments
+from two_bits import network, training_environments
 
 from invtutor.algorithms import CVaRDRO
 from invtutor.algorithms.cvar import tail_shares

@@ -7,7 +7,7 @@ from math import cos, inf, nan, pi
 
 import pytest
 import torch
-from worlds import network, training_environments
+from two_bits import network, training_environments
 
 from invtutor.algorithms import ERM, Algorithm, IRMv1, Metrics
 from invtutor.runs.loop import cosine, fit, step_at, training

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from worlds import network, training_environments
+from two_bits import network, training_environments
 
 from invtutor.algorithms import BIRM, IRMv1
 from invtutor.algorithms.birm import penalty

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from worlds import gradients, network, training_environments
+from two_bits import gradients, network, training_environments
 
 from invtutor.algorithms import ERM, MetaIRM, meta_irm
 from invtutor.algorithms.meta_irm import deviation

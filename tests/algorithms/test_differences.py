@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
-from worlds import network, training_environments
+from two_bits import network, training_environments
 
 from invtutor.algorithms import Oracle, VREx
 from invtutor.algorithms.sand_mask import soft_mask

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from worlds import gradients, network, training_environments
+from two_bits import gradients, network, training_environments
 
 import invtutor.algorithms
 from invtutor.algorithms import ALGORITHMS, ERM, Algorithm, GroupDRO, IRMv1, MMREx, VREx, group_dro, irmv1, mmrex, vrex

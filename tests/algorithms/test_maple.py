@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.func import functional_call
-from worlds import TEST_RATE, network, training_environments, two_bit
+from two_bits import TEST_RATE, network, training_environments, two_bit
 
 from invtutor.algorithms import ERM, MAPLE, maple
 from invtutor.algorithms.descent import descend

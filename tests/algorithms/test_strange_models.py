@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from worlds import training_environments
+from two_bits import training_environments
 
 from invtutor.algorithms import ALGORITHMS, Algorithm
 from invtutor.algorithms.descent import environment_gradients

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from worlds import network, training_environments
+from two_bits import network, training_environments
 
 from invtutor.algorithms import IBIRM, IRMv1
 from invtutor.algorithms.ib_irm import penalty

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from worlds import TEST_RATE, gradients, network, training_environments, two_bit
+from two_bits import TEST_RATE, gradients, network, training_environments, two_bit
 
 from invtutor.algorithms import ALGORITHMS, ERM, Algorithm
 from invtutor.fields import hints

@@ -300,7 +300,7 @@ def test_a_relative_folder_is_made_absolute_at_once(tmp_path) -> None:
     """So that a kernel in a lesson's folder sees what the command saw."""
     program = "import invtutor, os; os.chdir('/'); print(os.environ['INVTUTOR_DATA']); "
     program += "from invtutor.worlds import mnist; print(mnist.data_folder())"
-    here = os.environ | {"HOME": str(tmp_path / "home"), "PYTHONPATH": str(Path(digits.__file__).parent.parent)}
+    here = os.environ | {"HOME": str(tmp_path / "home"), "PYTHONPATH": str(Path(digits.__file__).parents[2])}
     for named, wanted in {"data": "data", "~/mine": "home/mine", "./a/../b": "b", str(tmp_path / "c"): "c"}.items():
         environment = here | {"INVTUTOR_DATA": named}
         said = subprocess.run(

@@ -5,7 +5,7 @@ from math import log
 import pytest
 import torch
 from torch import Tensor
-from worlds import two_bit as sampled
+from two_bits import two_bit as sampled
 
 from invtutor.algorithms.meta_irm import deviation
 from invtutor.exact import two_bit

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from worlds import gradients, network, training_environments
+from two_bits import gradients, network, training_environments
 
 from invtutor.algorithms import DANN, ERM
 from invtutor.algorithms.dann import reverse
