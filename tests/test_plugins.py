@@ -99,10 +99,10 @@ def installed(tmp_path: Path) -> Path:
     return site
 
 
-def command(site: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def command(site: Path, *words: str, program: str = "") -> subprocess.CompletedProcess[str]:
     ours = Path(invtutor.__file__).parents[1]
     path = os.pathsep.join([str(site), str(ours), os.environ.get("PYTHONPATH", "")])
-    words = (sys.executable, "-m", "invtutor", *words)
+    words = (sys.executable, *(("-c", program) if program else ("-m", "invtutor", *words)))
     return subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}, cwd=site)
 
 
@@ -121,6 +121,28 @@ def test_a_package_brings_a_method_a_world_and_a_network(installed: Path, tmp_pa
     assert record["data"] == "myworld" and {"train", "toss", "risk"} <= record["metrics"].keys()
     assert all(0 <= record["metrics"][name] <= 1 for name in ("train", "toss"))
     assert "mymethod" in record["command"] and "world=myworld" in record["command"]
+
+
+PROGRAM = """
+from invtutor import tables
+from invtutor.runs.recipe import Recipe
+from invtutor.widgets import live
+
+panel = live(Recipe.profile("smoke", "mymethod", world="myworld", network="mynet", device="cpu", tosses=30))
+panel.run(3)
+print(*panel.controls)
+print(panel.text)
+print(tables.layout([], "colored_mnist"))
+"""
+
+
+def test_the_panel_and_the_tables_know_them(installed: Path) -> None:
+    shown = command(installed, program=PROGRAM)
+    assert shown.returncode == 0, shown.stderr
+    controls, *text = shown.stdout.splitlines()
+    assert {"penalty_weight", "tosses", "seed"} <= set(controls.split())
+    assert any("toss" in line and "%" in line for line in text)
+    assert any(line.startswith("Soft") and "not run" in line for line in text)
 
 
 def test_a_package_that_does_not_load_is_told_of_and_left_out(installed: Path, tmp_path: Path) -> None:
