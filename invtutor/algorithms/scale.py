@@ -9,9 +9,9 @@ from invtutor.worlds.risks import fitting
 __all__ = ["rescaled", "residuals", "slope"]
 
 
-def residuals(logits: Tensor, labels: Tensor) -> Tensor:
-    """∂ℓ_i/∂z_i = σ(z_i) − y_i of every sample: logits (n, outputs), labels (n,) → (n, outputs)."""
-    labels = fitting(logits, labels)
+def residuals(logits: Tensor, labels: Tensor, scale: Tensor | float = 1.0) -> Tensor:
+    """∂ℓ_i/∂z_i = σ(z_i) − y_i of every sample at z = scale·logits: logits (n, outputs), labels (n,) → (n, outputs)."""
+    labels, logits = fitting(logits, labels), scale * logits
     if logits.shape[1] == 1:
         return logits.sigmoid() - labels[:, None]
     return logits.softmax(-1) - F.one_hot(labels, logits.shape[1])
@@ -21,7 +21,7 @@ def slope(logits: Tensor, labels: Tensor, scale: Tensor | float = 1.0) -> Tensor
     """∂R(w·logits)/∂w at w = scale: logits (n, outputs), labels (n,) → (outputs,).
     By the chain rule it is mean((σ(w·z) − y)·z), differentiable in one pass. For several classes w is a vector.
     """
-    return (residuals(scale * logits, labels) * logits).mean(0)
+    return (residuals(logits, labels, scale) * logits).mean(0)
 
 
 def rescaled(objective: Tensor, penalty_weight: float | Tensor) -> Tensor:

@@ -95,8 +95,13 @@ class Store:
     def _lines(self) -> list[bytes]:
         """Those of the packed file. Once they were appended: what a kill left of the last one does not count."""
         lines = self.packed.read_bytes().split(b"\n") if self.packed.is_file() else []
-        half = bool(lines) and lines[-1].startswith(b'{"recipe": {') and not lines[-1].endswith(b"}}")
-        return lines[:-1] if half else lines
+        if not lines or not lines[-1].startswith(b'{"recipe": {'):
+            return lines
+        try:
+            json.loads(lines[-1])
+        except (ValueError, RecursionError):
+            return lines[:-1]
+        return lines
 
     def _read(self, line: bytes, place: str) -> None:
         try:
