@@ -314,7 +314,9 @@ figures.png(figures.along_penalty([0, 1], {"a": [0.5, 0.5]}).figure)
 assert "matplotlib.pyplot" not in sys.modules
 assert matplotlib.rcParams.copy() == before
 """
-    subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], check=True)
+    subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-W", "ignore::DeprecationWarning", "-c", code], check=True
+    )
 
 
 def test_curves_in_words_are_true_of_the_numbers() -> None:
