@@ -25,7 +25,7 @@ from invtutor.worlds.digits import Digits, Source, load_digits
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.mnist import announce
 from invtutor.worlds.risks import accuracy, accuracy_curve, risk
-from invtutor.worlds.world import Drawn, Metrics, Predictor, Setting, World
+from invtutor.worlds.world import Metrics, Predictor, Setting, World
 
 __all__ = ["OOD_RATE", "TEST_RATES", "Canvas", "ColoredMNIST", "ColoredWorld", "clean_labels", "colored_mnist"]
 
@@ -178,10 +178,11 @@ class ColoredWorld(World):
         )
 
     def watch(self, predict: Predictor) -> Metrics:
-        """Accuracy and risk in each validation environment, and the accuracy expected in the test at `TEST_RATES`."""
+        """`held_out`, and the accuracy expected in the test at `TEST_RATES`."""
         curve = accuracy_curve(self.corners(predict), TEST_RATES)
-        held_out = Drawn(self.train, self.validation, outputs=self.outputs).watch(predict)
-        return held_out | {f"test p={rate:g}": value for rate, value in zip(TEST_RATES, curve, strict=True)}
+        return self.held_out(predict) | {
+            f"test p={rate:g}": value for rate, value in zip(TEST_RATES, curve, strict=True)
+        }
 
     def corners(self, predict: Predictor) -> Tensor:
         """Accuracy in each of `tests`: (2,) for agreeing and flipped color; with patches (2, 2)."""

@@ -88,17 +88,22 @@ class World:
         """The same world with all its tensors on `device`."""
         raise NotImplementedError
 
-    def watch(self, predict: Predictor) -> Metrics:
-        """What is measured while it is trained in, by the names of the glossary: accuracy and risk in each validation
-        environment (or, where none is held out, accuracy over all training samples), accuracy in each test
-        environment; where it has groups, of the worst of them, and the average with groups as large as in training."""
-        metrics: Metrics = {}
+    def held_out(self, predict: Predictor) -> Metrics:
+        """Accuracy and risk in each validation environment or, where there is none, accuracy over all training
+        samples."""
         if not self.validation:
-            metrics["train"] = accuracy(predict, self.pooled)
+            return {"train": accuracy(predict, self.pooled)}
+        metrics: Metrics = {}
         for environment in self.validation:
             logits, labels = predict(environment.inputs), environment.labels
             metrics[environment.name] = correct(logits, labels).double().mean().item()
             metrics[environment.name.replace("validation", "validation risk")] = risk(logits, labels).item()
+        return metrics
+
+    def watch(self, predict: Predictor) -> Metrics:
+        """What is measured while it is trained in, by the names of the glossary: `held_out`, and accuracy in each test
+        environment; where it has groups, of the worst of them, and the average with groups as large as in training."""
+        metrics = self.held_out(predict)
         for environment in self.tests:
             right = correct(predict(environment.inputs), environment.labels).double()
             metrics[environment.name] = right.mean().item()
