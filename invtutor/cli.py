@@ -37,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:
+        if argv is None:  # one more Ctrl-C, while Python itself ends, would change the status
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         return _complain("stopped", 130)
     except Exception as error:  # a disk that is full, digits that cannot be had, and what nobody thought of
         if os.environ.get("INVTUTOR_TRACEBACK"):
