@@ -7,6 +7,8 @@ from functools import cached_property
 from importlib.metadata import entry_points
 from typing import TypeVar
 
+from invtutor.fields import require
+
 __all__ = ["Registry"]
 
 Kind = TypeVar("Kind")
@@ -34,3 +36,14 @@ class Registry(UserDict[str, Kind]):
                 message = f"{entry.value}, from an installed package, does not load: {error}"
                 warnings.warn(message, stacklevel=2)
         return found
+
+    def enroll(self, kind: Kind) -> str:
+        """The name of a class; one that has none yet, such as a method that a student has just written, is put under
+        its own. A class of the same name that was enrolled before, by a cell that is run again, gives way. Raises
+        ValueError where the name is one of ours."""
+        known = next((name for name, each in self.items() if each is kind), None)
+        if known is None:
+            known = getattr(kind, "__name__", str(kind))
+            require("name", known not in self.own, f"another than those of {self.kind}: {', '.join(self.own)}", known)
+            self[known] = kind
+        return known

@@ -26,7 +26,7 @@ FLOORS = {
     7: {"doctor", "cli", "__main__"},
 }
 # Steps to a neighbor, where a floor has no rooms of several files.
-BESIDE = {("fields", "words"), ("cli", "doctor"), ("__main__", "cli")}
+BESIDE = {("fields", "words"), ("plugins", "fields"), ("cli", "doctor"), ("__main__", "cli")}
 # Where lower is not enough to be allowed.
 ONLY = {
     "algorithms": {"worlds.environment", "worlds.risks", "worlds.judging", "fields", "networks", "plugins"},

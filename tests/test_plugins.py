@@ -165,6 +165,16 @@ class Mine(Algorithm):
         return {"risk": found.detach()}
 
 
+def test_a_class_is_enrolled_under_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ALGORITHMS, "data", dict(ALGORITHMS))
+    assert ALGORITHMS.enroll(ALGORITHMS["irmv1"]) == "irmv1"
+    again = type("Mine", (Mine,), {})
+    for kind in (Mine, again):
+        assert ALGORITHMS.enroll(kind) == "Mine" and ALGORITHMS["Mine"] is kind
+    with pytest.raises(ValueError, match="Parameter `name` should be another than those of algorithms: "):
+        ALGORITHMS.enroll(type("vrex", (Mine,), {}))
+
+
 def test_one_call_adds_a_method(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ALGORITHMS, "mine", Mine)
     small = {"device": "cpu", "l2": 0.0, "samples": 60, "width": 4, "steps": 4}

@@ -1,4 +1,4 @@
-"""What the cells of a lesson call: begin, show, picture, claim, finish.
+"""What the cells of a lesson call: begin, guess, build, check, show, picture, claim, finish.
 
 A lesson is an ordinary notebook, run by a student, by nbval and by papermill alike. This module gives the three the
 same path: one line that says what is used, claims that are judged where they can be, one result at the end.
@@ -13,12 +13,12 @@ import platform
 import re
 import textwrap
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from IPython.display import Markdown, display
@@ -27,10 +27,15 @@ from matplotlib.figure import Figure
 
 import invtutor
 from invtutor import figures
+from invtutor.algorithms import ALGORITHMS, Algorithm
+from invtutor.course import lessons
+from invtutor.course.checks import Verdict
 from invtutor.course.reading import VIEW
+from invtutor.fields import Range, fit
 from invtutor.files import finite, is_sealed, sealed, write_atomically
 from invtutor.runs.budgets import PROFILES
 from invtutor.runs.history import spread
+from invtutor.runs.loop import Schedule
 from invtutor.runs.recipe import Recipe, find_device, parameter
 from invtutor.runs.run import Run, run
 from invtutor.worlds.digits import Digits, load_digits
@@ -48,11 +53,17 @@ STANDARD: Mapping[str, object] = {
 
 SEEDS = {"smoke": 2, "quick": 3, "paper": 10}
 
+Built = TypeVar("Built", bound=Callable[..., Any])
 
-def show(*objects: object) -> None:
-    """Display the library's own source of classes and functions, so that text and library cannot part."""
+
+def show(*objects: object, folded: str = "") -> None:
+    """Display the library's own source of classes and functions, so that text and library cannot part.
+
+    folded: a line to unfold it by, where a student is to write his own first and to compare then.
+    """
     for thing in objects:
-        display(Markdown(f"```python\n{textwrap.dedent(inspect.getsource(thing)).rstrip()}\n```"))  # type: ignore[arg-type]
+        code = f"```python\n{textwrap.dedent(inspect.getsource(thing)).rstrip()}\n```"  # type: ignore[arg-type]
+        display(Markdown(f"<details><summary>{folded}</summary>\n\n{code}\n\n</details>" if folded else code))
 
 
 class Pictured(Protocol):
@@ -91,7 +102,9 @@ def peak_memory() -> float:
 class Sitting:
     """A lesson under way, made by `begin`.
 
-    profile, seed, device, digits: as resolved. seeds: how many seeds this profile affords.
+    profile, seed, device, digits: as resolved. seeds: how many seeds this profile affords. exercises: the last verdict
+    on each, by its name. guesses: what the student expected, by question and what it is asked of; None where he did
+    not say.
     """
 
     def __init__(self, name: str, profile: str, seed: int, device: str, digits: Digits, parameters: dict[str, Any]):
@@ -99,6 +112,9 @@ class Sitting:
         self.parameters = parameters
         self.seeds = SEEDS[profile]
         self.claims: dict[str, dict[str, Any]] = {}
+        self.exercises: dict[str, Verdict] = {}
+        self.guesses: dict[tuple[str, str], float | None] = {}
+        self._outcomes: dict[tuple[str, str], float] = {}
         self._start = time.perf_counter()
 
     @cached_property
@@ -111,8 +127,14 @@ class Sitting:
         other = [k for k, v in STANDARD.items() if k in self.parameters and self.parameters[k] != v]
         return f"{', '.join(other)} is not the lesson's own" if other else ""
 
-    def recipe(self, method: str, **changes: Any) -> Recipe:
-        """The profile's recipe for a method, in this lesson's world; changes as for `Recipe.profile`."""
+    def recipe(self, method: str | type[Algorithm], **changes: Any) -> Recipe:
+        """The profile's recipe for a method, in this lesson's world; changes as for `Recipe.profile`.
+
+        method: a name of `ALGORITHMS`, or a class, such as one that the student has just written. Its `trained_like`
+        names the method whose steps and annealing it takes.
+        """
+        if isinstance(method, type):
+            method = ALGORITHMS.enroll(method)
         world = {k: self.parameters[k] for k in ("flip_rates", "label_noise") if k in self.parameters}
         return Recipe.profile(
             self.profile,
@@ -120,9 +142,62 @@ class Sitting:
             **{"source": self.digits.source, "device": self.device, "seed": self.seed} | world | changes,
         )
 
-    def train(self, recipe: Recipe, seeds: int | None = None) -> list[Run]:
-        """Run a recipe for this lesson's number of seeds (or another), with a progress bar for each."""
-        return [run(recipe.but(seed=recipe.seed + i), data=self.digits) for i in range(seeds or self.seeds)]
+    def train(self, recipe: Recipe, seeds: int | None = None, **acting: Schedule) -> list[Run]:
+        """Run a recipe for this lesson's number of seeds (or another), with a progress bar for each.
+
+        acting: functions of the step in place of the recipe's schedules, such as ``penalty_weight=my_annealing``.
+        """
+        every = [recipe.but(seed=recipe.seed + i) for i in range(seeds or self.seeds)]
+        return [run(each, data=self.digits, acting=acting) for each in every]
+
+    # ----------------------------------------------------------------------------------- what the student does
+
+    def check(self, own: Callable[..., Any], check: Callable[[Callable[..., Any]], Verdict]) -> Verdict:
+        """The verdict of a self-check on what a student wrote; the last on each exercise is a mark in `result.json`.
+
+        own: his function or class. check: one of `course.checks`.
+        """
+        verdict = check(own)
+        self.exercises[verdict.exercise] = verdict
+        return verdict
+
+    def build(self, own: Built, check: Callable[[Callable[..., Any]], Verdict], library: Built) -> Built:
+        """What the lesson goes on with: the student's own where it passes its check, else the library's.
+
+        It says in one line which of them, and what the check found. `slope = lesson.build(my_slope,
+        checks.check_slope, irmv1.slope)` stands below a stub, and the cells that follow call `slope`: with an untouched
+        stub the lesson runs to its end, and whoever fills it in uses his own.
+        """
+        verdict = self.check(own, check)
+        if verdict:
+            print(f"{verdict} From here on the lesson uses yours.")
+            return own
+        print(f"{verdict} The lesson goes on with the library's.")
+        return library
+
+    def guess(self, question: str, /, limits: tuple[float, float] = (0.0, 1.0), **values: float | None) -> None:
+        """Keep what the student expects, before it is measured: ``lesson.guess("accuracy at p = 0.9", ERM=None)``,
+        where a number takes the place of None. `compare` answers. A guess is no mark.
+
+        limits: between which numbers it lies. Raises ValueError for a value outside, or none.
+        """
+        for name, value in values.items():
+            self.guesses[question, name] = fit(name, float | None, value, Range(*limits))
+        told = [f"{name} {value:g}" for name, value in values.items() if value is not None]
+        print(f"{question}: you expect {', '.join(told)}." if told else f"{question}: no guess. You may go on without.")
+
+    def compare(
+        self, question: str, /, limits: tuple[float, float] = (0.0, 1.0), **results: float | Sequence[float]
+    ) -> None:
+        """Show what was measured beside what was guessed, in one picture.
+
+        results: for each that was asked of, one number per seed, or a single one.
+        """
+        found = {name: [value] if isinstance(value, int | float) else list(value) for name, value in results.items()}
+        guesses = {name: self.guesses.get((question, name)) for name in found}
+        for name, values in found.items():
+            self._outcomes[question, name] = spread(values).mean
+        picture(*figures.guessed(question, guesses, found, limits))
 
     def claim(self, statement: str, values: float | Sequence[float], low: float, high: float) -> None:
         """Hold a statement of the prose against its measurement: the mean over seeds must lie in [low, high].
@@ -158,7 +233,8 @@ class Sitting:
         """Close the lesson: say what it cost, show the result to tools, and write `result.json` where `out_dir` asks.
 
         headline: the lesson's one figure in words. table: {method: {"p=0.1": accuracy, …}} for the course's closing
-        table.
+        table. `exercises` in it has a mark for each exercise that was checked: done, hint or untouched; `hints`
+        what those with a hint were told; `guesses` what was expected, and what came.
         """
         seconds, memory = time.perf_counter() - self._start, peak_memory()
         result = {
@@ -173,6 +249,12 @@ class Sitting:
             "headline": headline,
             "metrics": {**metrics, "table": {k: dict(v) for k, v in (table or {}).items()}},
             "claims": list(self.claims.values()),
+            "exercises": {name: verdict.mark for name, verdict in self.exercises.items()},
+            "hints": {name: verdict.message for name, verdict in self.exercises.items() if verdict.mark == "hint"},
+            "guesses": [
+                {"question": question, "of": name, "guess": guess, "result": self._outcomes.get((question, name))}
+                for (question, name), guess in self.guesses.items()
+            ],
             "seconds": round(seconds, 2),
             "peak_memory_mb": round(memory, 1),
             "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -215,15 +297,20 @@ def _require_free(out_dir: str) -> None:
         raise ValueError(f"Parameter `out_dir` should be {wish}. Found {out_dir!r}.")
 
 
-def begin(name: str, **parameters: Any) -> Sitting:
+def begin(name: str, variables: Mapping[str, Any] | None = None, **parameters: Any) -> Sitting:
     """Open a lesson with the values of its parameters cell, load the digits, and print one line that says what is used;
     another where that is not what the text was written for.
 
+    variables: the notebook's, as in ``begin("03_irmv1", globals())``: those that the lesson of this name declares in
+    its parameters cell are taken, whoever set them. parameters: others, or all where no lesson of the course has the
+    name.
     profile `auto` is the environment variable INVTUTOR_PROFILE, else quick. Raises ValueError, naming the parameter,
     for values outside their range.
     """
     if not name:
         raise ValueError("Parameter `name` should be the lesson's. Found an empty text.")
+    if variables is not None:
+        parameters = {**lessons.find(name).own(variables), **parameters}
     profile = parameters.get("profile", "auto")
     if profile == "auto":
         profile = os.environ.get("INVTUTOR_PROFILE") or "quick"

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from invtutor.figures.base import COLORS, NORMAL, Screen, freeze, new_figure, png
 from invtutor.figures.gallery import INKS, digits, recolor
 from invtutor.figures.gradients import along_threshold, bowls, pixel_maps, survivors
+from invtutor.figures.guesses import guessed
 from invtutor.figures.lines import accuracy_curves, along_penalty, environment_risks, histories, move_cursor
 from invtutor.figures.planes import arrow, path, place, plane, regions, shades
 from invtutor.figures.tables import beside, differences
@@ -34,6 +35,7 @@ __all__ = [
     "digits",
     "environment_risks",
     "freeze",
+    "guessed",
     "histories",
     "in_words",
     "move_cursor",

@@ -122,7 +122,9 @@ class Recipe:
         """
         one_of("profile", PROFILES, profile)
         one_of("method", ALGORITHMS, method)
-        values = {"algorithm": method, **SHARED[profile], **PER_METHOD.get((profile, method), {})}
+        budget = PER_METHOD.get((profile, ALGORITHMS[method].trained_like or method), {})
+        hyper = {name: value for name, value in budget.get("hyper", {}).items() if name in own(method)}
+        values = {"algorithm": method, **SHARED[profile], **budget, "hyper": hyper}
         world = changes.get("world", cls.world)
         one_of("world", WORLDS, world)
         return cls(**values, world=world).but(**{**WORLDS[world].budgets.get(profile, {}), **changes})

@@ -81,8 +81,15 @@ class Assembly:
         loop: dict[str, Any] = {"batch_size": self.recipe.batch_size, "generator": self.generator}
         return training(self.algorithm, self.optimizer(), self.environments, schedules=acting, **loop)
 
-    def fit(self, watch: Callable[[Algorithm], Metrics] | None = None, *, progress: bool = True) -> History:
-        """Train for the recipe's steps. watch: what is recorded besides the method's own metrics."""
+    def fit(
+        self,
+        watch: Callable[[Algorithm], Metrics] | None = None,
+        *,
+        acting: Mapping[str, Schedule] | None = None,
+        progress: bool = True,
+    ) -> History:
+        """Train for the recipe's steps. watch: what is recorded besides the method's own metrics. acting: schedules in
+        place of the recipe's, by name."""
         recipe = self.recipe
         return fit(
             self.algorithm,
@@ -90,7 +97,7 @@ class Assembly:
             self.environments,
             recipe.steps,
             batch_size=recipe.batch_size,
-            schedules=schedules(recipe, self.algorithm),
+            schedules={**schedules(recipe, self.algorithm), **(acting or {})},
             generator=self.generator,
             watch=watch,
             every=recipe.every,
@@ -157,16 +164,18 @@ class Run:
         return accuracy_curve(self.corners, flip_rates)
 
 
-def run(recipe: Recipe, *, data: Any = None, progress: bool = True) -> Run:
+def run(
+    recipe: Recipe, *, data: Any = None, acting: Mapping[str, Schedule] | None = None, progress: bool = True
+) -> Run:
     """Build the world and the model, train, and judge the last step.
 
-    data: to share between runs; None loads what the world is drawn from. Raises ValueError as the world's setting and
-    `find_device` do and FloatingPointError as `loop.training` does.
+    data: to share between runs; None loads what the world is drawn from. acting: as for `Assembly.fit`. Raises
+    ValueError as the world's setting and `find_device` do and FloatingPointError as `loop.training` does.
     """
     ready = assemble(recipe, data)
     world, predict = ready.world, ready.algorithm.predict
     start = time.perf_counter()
-    history = ready.fit(lambda trained: world.watch(trained.predict), progress=progress)
+    history = ready.fit(lambda trained: world.watch(trained.predict), acting=acting, progress=progress)
     metrics = history.last | world.final(predict) | {"seconds": time.perf_counter() - start}
     kept = [record["kept"] for record in history if "kept" in record]
     return Run(recipe, history, metrics, ready.algorithm, world.corners(predict), ready.data, ready.note(kept))

@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 import ipywidgets
 from IPython import get_ipython
 
-from invtutor.algorithms import ALGORITHMS
+from invtutor.algorithms import ALGORITHMS, Algorithm
 from invtutor.fields import require
 from invtutor.figures import Figure
 from invtutor.runs.knobs import KNOBS, knobs, switch
@@ -52,8 +52,8 @@ RECORDS = 50  # of a `run`, at most; ten at least, where it has so many steps
 _shown: WeakValueDictionary[str, "Live"] = WeakValueDictionary()  # by the cell that shows it
 
 
-def live(recipe: Recipe, *, data: Any = None, key: str | None = None) -> "Live":
-    """A panel in which the recipe is trained while you steer it.
+def live(recipe: Recipe | type[Algorithm], *, data: Any = None, key: str | None = None) -> "Live":
+    """A panel in which the recipe is trained while you steer it; `live(MyMethod)` takes the quick recipe of a method.
 
     Penalty weight, learning rate, annealing and the method's own knob act on the running training; method, flip rates,
     label noise and seed start a fresh run. Without an end to aim at, the learning rate does not decay.
@@ -62,6 +62,8 @@ def live(recipe: Recipe, *, data: Any = None, key: str | None = None) -> "Live":
     first; None is the notebook's cell, so that running a cell again leaves one training and not two. Raises ValueError
     as `run.assemble` does.
     """
+    if isinstance(recipe, type):
+        recipe = Recipe.profile("quick", ALGORITHMS.enroll(recipe))
     key = key or _cell()
     older = _shown.pop(key, None) if key else None
     if older is not None:

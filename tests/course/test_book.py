@@ -165,6 +165,15 @@ def test_prose_and_outputs(site: Path) -> None:
     assert "in the smoke profile" in Page(site / "index.html").words
 
 
+def test_a_cell_that_is_folded_in_the_notebook_is_folded_on_its_page() -> None:
+    plot = nbformat.v4.new_code_cell("folded = 1", metadata={"tags": ["hide-input"]})
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("seen = 1"), plot])
+    resources = {"page": book._Page("x.html", "x", None), "pages": [], "frames": "none", "undescribed": ""}
+    page, _ = book._exporter().from_notebook_node(notebook, resources)
+    before, _, after = page.partition("<details><summary>Code</summary>")
+    assert "seen" in before and "folded" in after.partition("</details>")[0]
+
+
 def test_sliders_find_a_picture_and_its_words_at_every_position(site: Path) -> None:
     page = Page(site / "01_panel.html")
     sliders = [field for field in page.all("input") if field["type"] == "range"]

@@ -8,6 +8,7 @@ from functools import partial
 from statistics import fmean, pvariance
 from typing import Any
 
+import method_answers
 import numpy as np
 import pytest
 import torch
@@ -341,7 +342,7 @@ def adapted(theta: float, rate: float, a: float, u: float) -> float:
     return theta - rate * a * (theta - u)
 
 
-def forgets_return(*arguments: object) -> None:
+def forgets_return(*_: object, **__: object) -> None:
     """What a `return` would have given goes nowhere."""
 
 
@@ -669,11 +670,15 @@ WRONG: dict[str, Sequence[tuple[Function, str]]] = {
 }
 
 
-def unwritten(*_: object) -> None:
+RIGHT |= method_answers.RIGHT
+WRONG |= method_answers.WRONG
+
+
+def unwritten(*_: object, **__: object) -> None:
     raise NotImplementedError
 
 
-def broken(*_: object) -> None:
+def broken(*_: object, **__: object) -> None:
     raise KeyError("mine")
 
 
@@ -704,6 +709,7 @@ def test_a_mistake_is_named_where_it_is_known_and_else_shown(name: str, student:
     assert repr(verdict).startswith("✗")
     accused = [known for known in check.mistakes if known in verdict.message]
     assert len(accused) <= (hint != SHOWN), verdict
+    assert verdict.mark == "hint" and verdict.exercise == check.title
     if hint == SHOWN:
         assert "With " in verdict.message
         assert "found" in verdict.message
@@ -712,7 +718,8 @@ def test_a_mistake_is_named_where_it_is_known_and_else_shown(name: str, student:
 @pytest.mark.parametrize("name", NAMES)
 def test_stubs_and_slips_are_called_by_their_names(name: str) -> None:
     check = getattr(checks, name)
-    assert "not written yet" in check(unwritten).message
+    untouched = check(unwritten)
+    assert untouched.mark == "untouched" and "not written yet" in untouched.message
     assert "KeyError: 'mine'" in check(broken).message
     assert "`return`" in check(forgets_return).message
     assert "itself" in check(0.5).message

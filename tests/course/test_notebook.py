@@ -4,7 +4,7 @@ import json
 import math
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from invtutor.course import notebook
+from invtutor.algorithms import ALGORITHMS, Algorithm, irmv1
+from invtutor.course import checks, notebook
 from invtutor.course.reading import VIEW
-from invtutor.widgets import Panel
+from invtutor.widgets import Panel, live
 from invtutor.worlds.digits import Digits
 
 
@@ -54,6 +55,17 @@ def test_begin_warns_where_the_text_speaks_of_another_run(
     notebook.begin("x", **parameters)
     _, note = capsys.readouterr().out.splitlines()
     assert note.startswith(f"note: {why}; ") and note.endswith("the numbers in the text are not")
+
+
+def test_begin_takes_the_lesson_s_own_of_all_that_the_notebook_knows() -> None:
+    known = {"seed": 4, "flip_rates": [0.1, 0.3], "penalty_weight": 5.0, "budget": 0.5, "torch": torch}
+    assert notebook.begin("03_irmv1", known).parameters == {
+        "seed": 4,
+        "flip_rates": [0.1, 0.3],
+        "penalty_weight": 5.0,
+    }
+    with pytest.raises(ValueError, match="Did you mean `03_irmv1`"):
+        notebook.begin("03_irmv2", known)
 
 
 def test_begin_says_why_there_is_no_mnist_and_judges_nothing(
@@ -148,6 +160,85 @@ def test_train_gives_one_run_per_seed() -> None:
     assert len(lesson.train(lesson.recipe("erm", steps=2), seeds=1)) == 1
 
 
+def test_the_lesson_goes_on_with_what_is_right(
+    tmp_path: Path, shown: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stub(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+    def mine(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return ((logits[:, 0].sigmoid() - labels) * logits[:, 0]).mean()
+
+    def wrong(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return -mine(logits, labels)
+
+    lesson = notebook.begin("x", profile="smoke", out_dir=str(tmp_path))
+    capsys.readouterr()
+    for own, used, words in (
+        (stub, irmv1.slope, "✗ slope: not written yet."),
+        (wrong, irmv1.slope, "✗ slope: not yet. The sign"),
+        (mine, mine, "✓ slope: solved. From here on the lesson uses yours."),
+    ):
+        assert lesson.build(own, checks.check_slope, irmv1.slope) is used
+        (line,) = capsys.readouterr().out.splitlines()
+        assert line.startswith(words) and line.endswith("library's.") is (used is not mine)
+    lesson.check(lambda *_: stub(*_), checks.check_objective)
+    lesson.check(lambda risk, penalty, weight: risk, checks.check_variance)
+    lesson.finish("done")
+    record = json.loads((tmp_path / "result.json").read_text())
+    assert record["exercises"] == {"slope": "done", "objective": "hint", "variance": "hint"}
+    assert record["hints"].keys() == {"objective", "variance"} and "not yet" in record["hints"]["variance"]
+
+
+@pytest.fixture
+def own_method(monkeypatch: pytest.MonkeyPatch) -> type[Algorithm]:
+    """A student's method; the registry is as before when the test is over."""
+    monkeypatch.setattr(ALGORITHMS, "data", dict(ALGORITHMS))
+
+    @dataclass(eq=False)
+    class MyIRMv1(irmv1.IRMv1):
+        label = "my IRMv1"
+        trained_like = "irmv1"
+
+    return MyIRMv1
+
+
+def test_a_student_s_method_is_trained_as_its_model_and_steered(own_method: type[Algorithm]) -> None:
+    lesson = notebook.begin("x", profile="quick")
+    mine, theirs = lesson.recipe(own_method), lesson.recipe("irmv1")
+    assert mine.but(algorithm="irmv1", hyper=theirs.hyper) == theirs, "the same budget"
+    lesson = notebook.begin("x", profile="smoke")
+    one, other = (lesson.train(lesson.recipe(method), seeds=1)[0].history.records for method in (own_method, "irmv1"))
+    assert one == other
+    (annealed,) = lesson.train(lesson.recipe(own_method), seeds=1, penalty_weight=lambda step: 3.0)
+    assert annealed.history.last["penalty_weight"] == 3.0
+    panel = live(own_method, data=lesson.digits)
+    assert panel.session and panel.session.recipe.algorithm == "MyIRMv1"
+    panel.run(1)
+    panel.set(penalty_weight=100.0)
+    panel.close()
+
+
+def test_guess_and_result_stand_in_one_picture(
+    tmp_path: Path, shown: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lesson = notebook.begin("x", profile="smoke", out_dir=str(tmp_path))
+    capsys.readouterr()
+    lesson.guess("accuracy at p = 0.9", ERM=0.5, oracle=None)
+    lesson.guess("flips", (0, 100), all=None)
+    assert capsys.readouterr().out.splitlines()[0] == "accuracy at p = 0.9: you expect ERM 0.5."
+    for value in (1.5, math.nan, "half"):
+        with pytest.raises(ValueError, match="Parameter `ERM` should be"):
+            lesson.guess("accuracy at p = 0.9", ERM=value)  # type: ignore[arg-type]
+    lesson.compare("accuracy at p = 0.9", ERM=[0.1, 0.2], oracle=0.7)
+    words = "accuracy at p = 0.9. ERM: your guess 50 %, came 15 %; oracle: no guess, came 70 %."
+    assert shown[-1]["text/plain"] == words and shown[-1]["image/png"]
+    lesson.finish("done")
+    first, second, third = json.loads((tmp_path / "result.json").read_text())["guesses"]
+    assert first == {"question": "accuracy at p = 0.9", "of": "ERM", "guess": 0.5, "result": pytest.approx(0.15)}
+    assert (second["guess"], second["result"], third["result"]) == (None, 0.7, None)
+
+
 def test_a_result_replaces_only_a_lesson_s(tmp_path: Path, shown: list[Any]) -> None:
     result = tmp_path / "result.json"
     for _ in range(2):
@@ -231,3 +322,5 @@ def test_picture_carries_its_alt_text(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_show_gives_the_source(shown: list[Any]) -> None:
     notebook.show(notebook.picture)
     assert shown[0].data.startswith("```python\ndef picture(")
+    notebook.show(notebook.picture, folded="to compare with yours")
+    assert shown[1].data.startswith("<details><summary>to compare with yours</summary>\n\n```python\ndef picture(")

@@ -2,12 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 
-from invtutor.course import checks, lessons
+from invtutor.course import lessons
 from invtutor.course.notebook import STANDARD
+from invtutor.worlds.digits import Digits
 
 PATHS = sorted(lessons.folder().glob("*.ipynb"))
 ALWAYS = {"seed", "profile", "source", "device", "flip_rates", "label_noise", "out_dir"}
@@ -48,9 +50,17 @@ def test_the_first_cell_says_what_one_learns_and_how_long_it_takes(path: Path, n
 
 
 def test_length_of_prose_and_cells(notebook: nbformat.NotebookNode) -> None:
-    words = sum(len(cell.source.split()) for cell in cells(notebook, "markdown"))
+    prose = [re.sub(r"```python\n.*?```", "", cell.source, flags=re.DOTALL) for cell in cells(notebook, "markdown")]
+    words = sum(len(text.split()) for text in prose)  # without the code of solutions
     assert 1000 <= words <= 2500
-    assert max(len(cell.source.splitlines()) for cell in cells(notebook, "code")) <= 30
+    code = cells(notebook, "code")
+    assert max(len(cell.source.splitlines()) for cell in code) <= 30
+    for cell in code:
+        folded = "hide-input" in cell.metadata.get("tags", [])
+        assert folded == cell.metadata.get("jupyter", {}).get("source_hidden", False), (
+            "one program folds it, another not"
+        )
+        assert folded or len(cell.source.splitlines()) <= 15, cell.source.splitlines()[0]
 
 
 def test_it_ends_with_recap_references_and_what_comes_next(notebook: nbformat.NotebookNode) -> None:
@@ -101,22 +111,41 @@ def test_every_claim_holds(notebook: nbformat.NotebookNode) -> None:
     assert result["peak_memory_mb"] < 1200
 
 
-def test_stubs_hint_and_solutions_pass(notebook: nbformat.NotebookNode) -> None:
-    exercises = tagged(notebook, "exercise")
-    assert len(exercises) >= 2
-    for index in exercises:
-        stub, answer = notebook.cells[index].source, notebook.cells[index + 1].source
-        assert answer.startswith("<details><summary>Solution</summary>")
-        assert "</details>" in answer
-        (solution,) = re.findall(r"```python\n(.*?)```", answer, re.DOTALL)
-        for source, solved in ((stub, False), (solution, True)):
-            body, call = source.rstrip().rsplit("\n", 1)
-            scope: dict[str, object] = {"checks": checks}
-            exec("import torch\nfrom torch import Tensor\n" + body, scope)
-            verdict = eval(call, scope)
-            assert isinstance(verdict, checks.Verdict)
-            assert verdict.passed is solved, verdict
-            assert solved or "not written yet" in verdict.message
+@pytest.fixture
+def solutions(notebook: nbformat.NotebookNode) -> list[tuple[str, str]]:
+    """Stub and solution of each exercise."""
+    found = []
+    for index in tagged(notebook, "exercise"):
+        answer = notebook.cells[index + 1].source
+        hints = re.findall(r"<summary>(.*?)</summary>", answer)
+        assert hints[-1] == "Solution" and set(hints[:-1]) <= {"A hint", "A stronger hint"}
+        assert answer.count("</details>") == len(hints)
+        (solution,) = re.findall(r"```python\n(.*?)```", answer.partition("<summary>Solution</summary>")[2], re.DOTALL)
+        found.append((notebook.cells[index].source, solution))
+    return found
+
+
+def test_stubs_hint_and_solutions_pass(
+    path: Path,
+    notebook: nbformat.NotebookNode,
+    solutions: list[tuple[str, str]],
+    digits: Digits,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One after the other, after nothing but the imports and the parameters: a step may use the steps before it."""
+    assert len(solutions) >= 2
+    monkeypatch.setattr("invtutor.course.notebook.load_digits", lambda source, quiet: digits)
+    (parameters,) = tagged(notebook, "parameters")
+    first = [cell.source for cell in notebook.cells[: parameters + 1] if cell.cell_type == "code"]
+    for place, mark in ((0, "untouched"), (1, "done")):
+        scope: dict[str, Any] = {}
+        for source in (*first, f"profile = 'smoke'\nlesson = begin({path.stem!r}, globals())"):
+            exec(source, scope)
+        for number, pair in enumerate(solutions):
+            exec(pair[place], scope)
+            verdicts = list(scope["lesson"].exercises.values())
+            assert len(verdicts) == number + 1, "each has a name of its own"
+            assert verdicts[-1].mark == mark, verdicts[-1]
 
 
 def test_torch_is_imported_after_invtutor(notebook: nbformat.NotebookNode) -> None:

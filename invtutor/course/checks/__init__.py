@@ -4,6 +4,7 @@ from invtutor.course.checks.and_mask import check_and_mask, check_geometric_mean
 from invtutor.course.checks.clues import check_accuracy, check_best_clue, check_color, check_pooled
 from invtutor.course.checks.maple import check_balancing_budget, check_influence, check_projection
 from invtutor.course.checks.meta_irm import check_deviation, check_inner_step, check_orders
+from invtutor.course.checks.methods import check_annealing, check_irmv1
 from invtutor.course.checks.penalties import (
     check_curve,
     check_gray,
@@ -15,7 +16,8 @@ from invtutor.course.checks.penalties import (
 from invtutor.course.checks.side_by_side import check_paired_differences, check_training_domains, check_worst_rate
 from invtutor.course.checks.verdict import Verdict
 
-__all__ = ["Verdict", "check_accuracy", "check_and_mask", "check_balancing_budget", "check_best_clue", "check_color"]
+__all__ = ["Verdict", "check_accuracy", "check_and_mask", "check_annealing", "check_balancing_budget"]
+__all__ += ["check_best_clue", "check_color", "check_irmv1"]
 __all__ += ["check_curve", "check_deviation", "check_geometric_mean", "check_gray", "check_influence"]
 __all__ += ["check_inner_step", "check_maximum_excess", "check_objective", "check_orders", "check_paired_differences"]
 __all__ += ["check_pooled", "check_projection", "check_signs_needed", "check_slope", "check_training_domains"]

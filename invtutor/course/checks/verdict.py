@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, update_wrapper
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-__all__ = ["NOTHING", "RIGHT", "Check", "Function", "Hint", "Rows", "Verdict", "check"]
+__all__ = ["NOTHING", "RIGHT", "Check", "Function", "Hint", "Mark", "Rows", "Verdict", "check"]
 
 Function = Callable[..., Any]
 Rows = Iterator[tuple[Any, ...]]
+Mark = Literal["done", "hint", "untouched"]
 
 RIGHT = "right"
 NOTHING = "Your function returns nothing (None). Is the `return` missing?"
@@ -33,10 +34,19 @@ CUT = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of a self-check: true when the exercise is solved."""
+    """The outcome of a self-check: true when the exercise is solved.
 
-    passed: bool
+    exercise: the check's title. mark: done; hint, where something is written and not right; untouched, where the stub
+    still stands. message: what the student reads.
+    """
+
+    exercise: str
+    mark: Mark
     message: str
+
+    @property
+    def passed(self) -> bool:
+        return self.mark == "done"
 
     def __bool__(self) -> bool:
         return self.passed
@@ -83,18 +93,18 @@ class Check:
                 torch.manual_seed(0)
                 self._judge(student)
         except NotImplementedError:
-            return Verdict(False, f"{self.title}: not written yet. {self.start}")
+            return Verdict(self.title, "untouched", f"{self.title}: not written yet. {self.start}")
         except Hint as hint:
-            return Verdict(False, f"{self.title}: not yet. {hint}")
-        return Verdict(True, f"{self.title}: solved.")
+            return Verdict(self.title, "hint", f"{self.title}: not yet. {hint}")
+        return Verdict(self.title, "done", f"{self.title}: solved.")
 
     @cached_property
     def known(self) -> dict[str, list[Function]]:
         """Hint → the functions of those who need it; with the right ones."""
         found: list[tuple[Any, ...]] = []
 
-        def all_rows(*arguments: Any) -> Any:
-            found[:] = self.rows(*arguments)
+        def all_rows(*arguments: Any, **named: Any) -> Any:
+            found[:] = self.rows(*arguments, **named)
             return found[0][1]
 
         self._call(all_rows, self.examples[0])
@@ -109,7 +119,7 @@ class Check:
 
     def _column(self, number: int, place: int) -> Function:
         """One value of one row, as a function."""
-        return lambda *arguments: next(islice(self.rows(*arguments), number, None))[place]
+        return lambda *given, **named: next(islice(self.rows(*given, **named), number, None))[place]
 
     def _call(self, function: Function, arguments: Sequence[Any]) -> tuple[Any, list[Any]]:
         own = [_copy(argument, leaf=i in self.leaves) for i, argument in enumerate(arguments)]

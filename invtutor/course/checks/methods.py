@@ -1,0 +1,157 @@
+"""Whole methods, checked by what their `backward` leaves: gradients in a small model, and the numbers of the step."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from invtutor.algorithms import irmv1
+from invtutor.course.checks.verdict import NOTHING, RIGHT, Function, Hint, Rows, check
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.risks import risk, squared_norm
+
+__all__ = ["Minimizing", "check_annealing", "check_irmv1", "left", "small_environments"]
+
+
+def small_environments(count: int) -> list[Environment]:
+    """Six samples with three inputs each, in environments that do not agree."""
+    generator = torch.Generator().manual_seed(count)
+    inputs = torch.randn(count, 6, 3, generator=generator)
+    labels = (inputs[..., 0] + torch.arange(count)[:, None] * inputs[..., 1] > 0).long()
+    return [Environment(f"{i}", *pair) for i, pair in enumerate(zip(inputs, labels, strict=True))]
+
+
+def left(*metrics: str) -> Callable[[Function], Function]:
+    """The probe for checks of methods: what a class, made with a linear model and these hyper-parameters, leaves after
+    `backward`: the model's gradients, then the metrics of these names.
+
+    The rows of such a check take what the class takes, and yield methods: the library's own, and `Minimizing` for
+    known mistakes.
+    """
+
+    def probe(student: Function) -> Function:
+        def gradients(hyper: Mapping[str, Any], l2: float, environments: int) -> Tensor:
+            model = nn.Linear(3, 1)
+            with torch.no_grad():
+                model.weight.copy_(torch.tensor([[0.8, -0.5, 0.3]]))
+                model.bias.fill_(0.2)
+            method = student(model, **hyper, l2=l2)
+            if method is None:
+                raise Hint(NOTHING)
+            found = method.backward(small_environments(environments))
+            if model.weight.grad is None or model.bias.grad is None:
+                raise Hint("After your `backward`, `.grad` is empty: call `.backward()` on the objective.")
+            if not isinstance(found, Mapping):
+                raise Hint(f"Return the numbers of the step by their names: {', '.join(metrics)}.")
+            if missing := [name for name in metrics if name not in found]:
+                raise Hint(f"Among the numbers that you return, {', '.join(missing)} is missing.")
+            numbers = torch.stack([torch.as_tensor(found[name]).detach().float().reshape(()) for name in metrics])
+            return torch.cat([model.weight.grad.flatten(), model.bias.grad, numbers])
+
+        return gradients
+
+    return probe
+
+
+@dataclass(eq=False)
+class Minimizing:
+    """A method that minimizes some function of what each environment has, for rows of known mistakes.
+
+    objective: of the environments' logits and labels. metrics: what `backward` returns.
+    """
+
+    model: nn.Module
+    objective: Callable[[Sequence[tuple[Tensor, Tensor]]], Tensor]
+    metrics: Callable[[Sequence[tuple[Tensor, Tensor]]], Mapping[str, Tensor]]
+
+    def backward(self, environments: Sequence[Environment]) -> Mapping[str, Tensor]:
+        batches = [(self.model(e.inputs), e.labels) for e in environments]
+        self.objective(batches).backward()
+        return self.metrics(batches)
+
+
+# Lesson 03 ------------------------------------------------------------------------------------------------------------
+
+
+def _means(batches: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    return {
+        "risk": torch.stack([risk(*batch) for batch in batches]).mean(),
+        "penalty": torch.stack([irmv1.penalty(*batch) for batch in batches]).mean(),
+    }
+
+
+@check(
+    "IRMv1",
+    "Mean risk, plus l2 times the squared norm, plus the weighted mean penalty; rescaled; then .backward().",
+    [({"penalty_weight": weight}, l2, count) for weight in (0.5, 100.0, 1e4) for l2 in (0.0, 0.1) for count in (2, 3)],
+    probe=left("risk", "penalty"),
+    compared="the gradients of a linear model's four parameters, then the risk and the penalty that you return",
+    tolerance=1e-6,
+)
+def check_irmv1(model: nn.Module, penalty_weight: float, l2: float) -> Rows:
+    """A model, λ and the weight of ‖θ‖² → the method."""
+    w, most = penalty_weight, max(1.0, penalty_weight)
+
+    def wrong(objective: Callable[..., Tensor]) -> Minimizing:
+        """Of risks and penalties (environments,), and l2·‖θ‖²."""
+
+        def of(batches: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+            risks = torch.stack([risk(*batch) for batch in batches])
+            penalties = torch.stack([irmv1.penalty(*batch) for batch in batches])
+            return objective(risks, penalties, l2 * squared_norm(model))
+
+        return Minimizing(model, of, _means)
+
+    yield RIGHT, irmv1.IRMv1(model, l2=l2, penalty_weight=penalty_weight)
+    undivided = "The objective is not rescaled: divide all of it by λ where λ is larger than 1."
+    yield undivided, wrong(lambda r, p, n: r.mean() + n + w * p.mean())
+    yield (
+        "The L2 term is missing: self.l2 * squared_norm(self.model).",
+        wrong(lambda r, p, n: (r + w * p).mean() / most),
+    )
+    late = wrong(lambda r, p, n: (r + w * p).mean() / most + n)
+    yield "The L2 term is added after the division; it is divided together with the rest.", late
+    yield "The penalty is missing.", wrong(lambda r, p, n: r.mean() + n), wrong(lambda r, p, n: (r.mean() + n) / most)
+    yield "The risk is missing.", wrong(lambda r, p, n: (n + w * p.mean()) / most)
+    summed = wrong(lambda r, p, n: (r.sum() + n + w * p.sum()) / most)
+    yield "You add up over the environments; risk and penalty are means over them.", summed
+    half = "The penalties are added up; they are averaged, as the risks are."
+    yield half, wrong(lambda r, p, n: (r.mean() + n + w * p.sum()) / most)
+    first = wrong(lambda r, p, n: (r[0] + n + w * p[0]) / most), wrong(lambda r, p, n: (r[-1] + n + w * p[-1]) / most)
+    yield "A single environment counts; all of them do.", *first
+    unweighted = wrong(lambda r, p, n: (r + p).mean() + n), wrong(lambda r, p, n: ((r + p).mean() + n) / most)
+    yield "λ is missing: the penalty counts self.penalty_weight times.", *unweighted
+    yield (
+        "Only the penalty is divided; the risk must be, too.",
+        wrong(lambda r, p, n: r.mean() + n + w * p.mean() / most),
+    )
+    yield "The penalty is subtracted.", wrong(lambda r, p, n: (r.mean() + n - w * p.mean()) / most)
+
+
+def _moments() -> Iterator[tuple[int, int, float]]:
+    """Steps around the switch, and weights on both sides of 1."""
+    for weight in (1e4, 0.3):
+        yield from ((step, 150, weight) for step in (0, 75, 149, 150, 151, 400))
+    yield from ((0, 0, 100.0), (3, 0, 100.0))
+
+
+@check("annealing", "One `if`: before step `anneal` the weight is 1, from then on it is the full one.", _moments())
+def check_annealing(step: int, anneal: int, full: float) -> Rows:
+    """→ the penalty weight that acts in a step: 1 (or `full`, where that is smaller) before step `anneal`."""
+    early = min(1.0, full)
+    yield RIGHT, full if step >= anneal else early
+    yield (
+        "A weight below 1 stays as it is: early on it is the *smaller* of 1 and the full weight.",
+        (full if step >= anneal else 1.0),
+    )
+    yield "The switch comes one step late: at step `anneal` the full weight acts.", full if step > anneal else early
+    yield "The two are exchanged: the full weight acts *after* the switch.", early if step >= anneal else full
+    yield "The full weight acts from the first step on: that is training without annealing.", full
+    yield "The full weight never acts.", early, 1.0
+    off = full if step >= anneal else 0.0
+    yield "Early on the weight is 1, not 0: the penalty acts a little from the start.", off
+    share = min(1.0, step / anneal) if anneal else 1.0
+    ramp = early + (full - early) * share, full * share
+    yield "The weight climbs; here it jumps, as in the authors' code.", *ramp
