@@ -1,6 +1,6 @@
 """What methods share that look beneath the risk: one differentiable step, and the gradients of single environments."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from weakref import WeakKeyDictionary
 
 import torch
@@ -12,7 +12,7 @@ from invtutor.worlds.environment import Environment
 from invtutor.worlds.judging import unchanged
 from invtutor.worlds.risks import cross_entropy, fitting, risk
 
-__all__ = ["Parameters", "accumulate", "descend", "environment_gradients", "risk_at", "trainable"]
+__all__ = ["Parameters", "accumulate", "descend", "environment_gradients", "flattened", "risk_at", "trainable"]
 
 Parameters = Mapping[str, Tensor]
 
@@ -20,6 +20,23 @@ Parameters = Mapping[str, Tensor]
 def risk_at(model: nn.Module, parameters: Parameters, inputs: Tensor, labels: Tensor) -> Tensor:
     """The risk of the model with other parameters in place of its own, a scalar, differentiable in them."""
     return risk(functional_call(model, dict(parameters), (inputs,)), labels)
+
+
+def flattened(model: nn.Module, environments: Sequence[Environment]) -> tuple[Tensor, list[Callable[[Tensor], Tensor]]]:
+    """All that is trained as one vector θ (n,), and each environment's risk as a function of such a vector, so that an
+    equation for θ can be written as a paper writes it. What is made of θ leaves its gradient in the parameters."""
+    own = trainable(model)
+    sizes = [parameter.numel() for parameter in own.values()]
+
+    def risk_of(environment: Environment) -> Callable[[Tensor], Tensor]:
+        def at(theta: Tensor) -> Tensor:
+            parts = zip(own.items(), theta.split(sizes), strict=True)
+            placed = {name: part.view_as(parameter) for (name, parameter), part in parts}
+            return risk_at(model, placed, environment.inputs, environment.labels)
+
+        return at
+
+    return torch.cat([parameter.flatten() for parameter in own.values()]), [risk_of(e) for e in environments]
 
 
 def descend(parameters: Parameters, loss: Tensor, rate: float, *, first_order: bool = False) -> dict[str, Tensor]:

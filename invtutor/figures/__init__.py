@@ -13,7 +13,7 @@ from invtutor.figures.gallery import INKS, digits, recolor
 from invtutor.figures.gradients import along_threshold, bowls, pixel_maps, survivors
 from invtutor.figures.guesses import guessed
 from invtutor.figures.lines import accuracy_curves, along_penalty, environment_risks, histories, move_cursor
-from invtutor.figures.planes import arrow, path, place, plane, regions, shades
+from invtutor.figures.planes import arrow, borders, path, place, plane, regions, shades
 from invtutor.figures.tables import beside, differences
 from invtutor.figures.words import in_words
 
@@ -30,6 +30,7 @@ __all__ = [
     "along_threshold",
     "arrow",
     "beside",
+    "borders",
     "bowls",
     "differences",
     "digits",

@@ -1,6 +1,6 @@
 """Planes of two numbers: contours of a function, paths and arrows on them, and the outcome of each cell of a grid."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from invtutor.fields import require
 from invtutor.figures.base import COLORS, DIM, FAINT, NORMAL, SMALL, new_figure, note, tidy
 
-__all__ = ["arrow", "path", "place", "plane", "regions", "shades"]
+__all__ = ["arrow", "borders", "path", "place", "plane", "regions", "shades"]
 
 TINTS = ("#9CC7E4", "#F2BE9C", "#A9D8C9", "#DFB9D1", "#D9D9D9")  # of COLORS, light enough for black text
 Point = Sequence[float] | Tensor
@@ -155,6 +155,27 @@ def shades(
     bar = ax.figure.colorbar(cells, ax=ax, extend="both")
     bar.set_label(label, fontsize=SMALL)
     bar.ax.tick_params(labelsize=SMALL)
+    return ax
+
+
+def borders(ax: Axes, outcomes: Sequence[Sequence[int]] | Tensor, words: Mapping[int, str]) -> Axes:
+    """Lines where the outcomes of neighboring cells differ, drawn over `shades` of the same grid, and a name in each
+    outcome's widest place. words: by outcome; one without is not named."""
+    grid = np.asarray(outcomes)
+    for row, column in zip(*np.nonzero(grid[:, 1:] != grid[:, :-1]), strict=True):
+        ax.plot([column + 0.5] * 2, [row - 0.5, row + 0.5], color="black", linewidth=1.4, gid="border")
+    for row, column in zip(*np.nonzero(grid[1:] != grid[:-1]), strict=True):
+        ax.plot([column - 0.5, column + 0.5], [row + 0.5] * 2, color="black", linewidth=1.4, gid="border")
+    for outcome, name in words.items():
+        inside = grid == outcome
+        if not inside.any():
+            continue
+        outside, cells = np.argwhere(~np.pad(inside, 1)) - 1, np.argwhere(inside)
+        room = np.array([(np.abs(outside - cell) / (1, 2)).max(1).min() for cell in cells])  # words are wider than high
+        widest = cells[room == room.max()]
+        row, column = widest[((widest - widest.mean(0)) ** 2).sum(1).argmin()]
+        lines = 1 + name.count("\n")
+        note(ax, name, (column, row), (0, -4.5 * lines), ha="center", fontsize=NORMAL + 1)
     return ax
 
 

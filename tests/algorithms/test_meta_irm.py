@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from two_bits import gradients, network, training_environments
 
 from invtutor.algorithms import ERM, MetaIRM, meta_irm
+from invtutor.algorithms.descent import flattened
 from invtutor.algorithms.meta_irm import deviation
 from invtutor.exact import two_bit
 from invtutor.worlds.environment import Environment
@@ -145,3 +146,16 @@ def test_lambda_against_a_sum_of_losses_and_either_deviation() -> None:
     twice = 2 * (losses.mean() + weight * deviation(losses))
     torch.testing.assert_close(twice, losses.sum() + 2 * weight * losses.std(unbiased=False))
     torch.testing.assert_close(twice, losses.sum() + 2**0.5 * weight * losses.std())
+
+
+def test_a_step_on_one_vector_is_a_step_on_the_network() -> None:
+    """`flattened`: the paper's update, written for a vector, leaves the library's gradients."""
+    environments, model = training_environments(3, dtype=DOUBLE), network(dtype=DOUBLE)
+    theta, risks = flattened(model, environments)
+    assert theta.shape == (sum(p.numel() for p in model.parameters()),)
+    slopes = [torch.autograd.grad(r(theta), theta, create_graph=True)[0] for r in risks]
+    steps = [theta - 0.3 * slope for slope in slopes]
+    losses = torch.stack([r(step) for i, step in enumerate(steps) for j, r in enumerate(risks) if i != j])
+    (losses.mean() + 0.5 * deviation(losses)).backward()
+    found = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    assert torch.allclose(found, gradient(environments, inner_rate=0.3, penalty_weight=0.5), rtol=1e-9)

@@ -11,6 +11,7 @@ from typing import Any
 import method_answers
 import numpy as np
 import pytest
+import risk_answers
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -670,8 +671,8 @@ WRONG: dict[str, Sequence[tuple[Function, str]]] = {
 }
 
 
-RIGHT |= method_answers.RIGHT
-WRONG |= method_answers.WRONG
+RIGHT |= method_answers.RIGHT | risk_answers.RIGHT
+WRONG |= method_answers.WRONG | risk_answers.WRONG
 
 
 def unwritten(*_: object, **__: object) -> None:

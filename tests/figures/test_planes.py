@@ -77,3 +77,16 @@ def test_wrong_arguments_are_named() -> None:
     for values, reach, wrong in (([[0.0]], 1.0, "values"), ([[0.0], [1.0]], 0.0, "reach")):
         with pytest.raises(ValueError, match=f"Parameter `{wrong}`"):
             figures.shades(values, [1.0], [1.0, 2.0], reach=reach, label="")
+
+
+def test_borders_part_what_differs_and_name_each_outcome_inside_it() -> None:
+    outcomes = torch.zeros(6, 8, dtype=torch.long)
+    outcomes[:, 5:] = 1
+    ax = figures.shades(outcomes, range(8), range(6), reach=1.0, label="")
+    figures.borders(ax, outcomes, {0: "left", 1: "right", 2: "nowhere"})
+    borders = [line for line in ax.lines if line.get_gid() == "border"]
+    assert len(borders) == 6 and {x for line in borders for x in line.get_xdata()} == {4.5}
+    named = {text.get_text(): text.xy for text in ax.texts}
+    assert named.keys() == {"left", "right"}
+    assert outcomes[tuple(reversed(named["left"]))] == 0 and outcomes[tuple(reversed(named["right"]))] == 1
+    assert 0 < named["left"][0] < 4 and 0 < named["left"][1] < 5

@@ -3,13 +3,21 @@
 from invtutor.course.checks.and_mask import check_and_mask, check_geometric_mean, check_signs_needed
 from invtutor.course.checks.clues import check_accuracy, check_best_clue, check_color, check_pooled
 from invtutor.course.checks.maple import check_balancing_budget, check_influence, check_projection
-from invtutor.course.checks.meta_irm import check_deviation, check_inner_step, check_orders
-from invtutor.course.checks.methods import check_annealing, check_irmv1
+from invtutor.course.checks.meta_irm import (
+    check_deviation,
+    check_inner_step,
+    check_orders,
+    check_outer_losses,
+    check_update,
+)
+from invtutor.course.checks.methods import check_annealing, check_irmv1, check_meta_irm, check_mmrex, check_vrex
 from invtutor.course.checks.penalties import (
     check_curve,
     check_gray,
+    check_halves,
     check_maximum_excess,
     check_objective,
+    check_reach,
     check_slope,
     check_variance,
 )
@@ -22,3 +30,5 @@ __all__ += ["check_curve", "check_deviation", "check_geometric_mean", "check_gra
 __all__ += ["check_inner_step", "check_maximum_excess", "check_objective", "check_orders", "check_paired_differences"]
 __all__ += ["check_pooled", "check_projection", "check_signs_needed", "check_slope", "check_training_domains"]
 __all__ += ["check_variance", "check_worst_rate"]
+__all__ += ["check_halves", "check_meta_irm", "check_mmrex", "check_outer_losses", "check_reach", "check_update"]
+__all__ += ["check_vrex"]

@@ -1,6 +1,6 @@
 """Self-checks of lesson 05; see `verdict` for what a row is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -8,7 +8,9 @@ from torch import Tensor
 from invtutor.algorithms import meta_irm
 from invtutor.course.checks.verdict import RIGHT, Rows, check
 
-__all__ = ["check_deviation", "check_inner_step", "check_orders"]
+__all__ = ["check_deviation", "check_inner_step", "check_orders", "check_outer_losses", "check_update"]
+
+Risks = Sequence[Callable[[Tensor], Tensor]]
 
 
 def _exact(*numbers: float) -> Tensor:
@@ -91,6 +93,88 @@ def check_deviation(losses: Tensor) -> Rows:
     yield "That is the mean loss.", x.mean()
     yield "Distances above and below the mean cancel: square each before you average.", distances.mean()
     yield "You take the first two losses only.", (x[0] - x[1]).abs() / 2
+
+
+def _slope(of: Tensor, theta: Tensor) -> Tensor:
+    return torch.autograd.grad(of, theta, create_graph=True)[0]
+
+
+def _outer_losses(theta: Tensor, risks: Risks, inner_rate: float) -> Tensor:
+    steps = [theta - inner_rate * _slope(risk(theta), theta) for risk in risks]
+    return torch.stack([risk(step) for i, step in enumerate(steps) for j, risk in enumerate(risks) if i != j])
+
+
+_PROBLEMS = [
+    (_exact(1.0), [_Quartic(1.0), _Quartic(3.0)], 0.25),
+    (_exact(0.5, -1.0), [_Quartic(1.0, 0.3), _Quartic(0.2, 2.0)], 0.5),
+    (_exact(0.5, -1.0), [_Quartic(1.0, 0.3), _Quartic(0.2, 2.0), _Quartic(0.5, 0.5)], 0.2),
+]
+
+
+@check(
+    "outer losses",
+    "For each environment i an inner step to θ′; for each other environment j its risk at that θ′; stack them all.",
+    _PROBLEMS,
+    differentiable=["theta"],
+    slopes="The losses are right; their derivative in θ does not see how the inner gradient moves with θ. Does your "
+    "inner step pass create_graph=True?",
+)
+def check_outer_losses(theta: Tensor, risks: Risks, inner_rate: float) -> Rows:
+    """theta (n,), risks: for each environment (n,) → scalar, inner_rate → R^j(θ′_i) of all pairs i ≠ j, (pairs,)."""
+    steps = [theta - inner_rate * _slope(risk(theta), theta) for risk in risks]
+    judged = torch.stack([torch.stack([risk(step) for risk in risks]) for step in steps])  # adapted to × judged on
+    others = ~torch.eye(len(risks), dtype=torch.bool)
+    yield RIGHT, judged[others], judged.T[others]
+    yield (
+        "Each θ′ is judged where it was adapted; the outer loss is the risk in the *other* environments.",
+        judged.diag(),
+    )
+    yield "The pairs i = j are in as well; each θ′ is judged in the others alone.", judged.flatten(), judged.T.flatten()
+    still = torch.stack([risk(theta) for risk in risks])
+    yield "You judge θ itself; the outer loop judges θ′, after the inner step.", still, still[others.nonzero()[:, 1]]
+    pooled = theta - inner_rate * _slope(still.mean(), theta)
+    one = torch.stack([risk(pooled) for risk in risks])
+    yield "One step on the mean risk serves all; every environment has a θ′ of its own.", one
+    wide = [theta - _slope(risk(theta), theta) for risk in risks]
+    yield "inner_rate is missing in your step.", torch.stack([r(s) for s in wide for r in risks])[others.flatten()]
+    up = [theta + inner_rate * _slope(risk(theta), theta) for risk in risks]
+    yield "Your inner step goes up.", torch.stack([r(s) for s in up for r in risks])[others.flatten()]
+    yield "That is their mean; σ will need every loss, so stack them.", judged[others].mean()
+    yield "You add the losses up; σ will need every loss, so stack them.", judged[others].sum()
+
+
+@check(
+    "outer update",
+    "The outer losses; their mean plus penalty_weight times their σ; its gradient in θ; a step down from θ.",
+    [(*problem, weight, 0.1) for problem in _PROBLEMS for weight in (0.0, 0.5, 10.0)],
+    keeps="You changed theta itself. Return a new tensor.",
+)
+def check_update(theta: Tensor, risks: Risks, inner_rate: float, penalty_weight: float, learning_rate: float) -> Rows:
+    """→ θ (n,) after one outer step of gradient descent, with β = learning_rate."""
+    theta = theta.detach().requires_grad_()
+    losses = _outer_losses(theta, risks, inner_rate)
+    sigma = meta_irm.deviation(losses)
+    through = _slope(losses.mean() + penalty_weight * sigma, theta)
+    step = learning_rate * through
+    yield RIGHT, theta - step
+    yield "Your step goes up: the minus sign is missing.", theta + step
+    yield "That is the gradient; return θ after the step.", through, step, -step
+    yield "σ is missing: the step descends on the mean alone.", theta - learning_rate * _slope(losses.mean(), theta)
+    spread = learning_rate * _slope(losses.var(unbiased=False), theta)
+    mean = learning_rate * _slope(losses.mean(), theta)
+    yield "You weigh the variance; λ weighs its root, σ.", theta - mean - penalty_weight * spread
+    pull = learning_rate * penalty_weight * _slope(sigma, theta)
+    yield "The mean of the outer losses is missing; λ·σ alone forgets to be right.", theta - pull
+    yield "You add the losses up; take their mean.", theta - len(losses) * mean - pull
+    yield "λ is missing: σ counts penalty_weight times.", theta - mean - learning_rate * _slope(sigma, theta)
+    divided = theta - step / max(1.0, penalty_weight)
+    yield "You divide by λ, as the library does for Adam's sake; the update as the paper has it does not.", divided
+    yield "learning_rate is missing: the outer step is β times the gradient.", theta - through
+    plain = torch.stack([risk(theta) for risk in risks])
+    erm = theta - learning_rate * _slope(plain.mean(), theta)
+    rex = theta - learning_rate * _slope(plain.mean() + penalty_weight * meta_irm.deviation(plain), theta)
+    yield "That is a step of ERM: no inner step is in it.", erm
+    yield "You compare the risks of θ; the outer losses are those of the θ′.", rex
 
 
 @check(

@@ -7,12 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from invtutor.algorithms import irmv1
+from invtutor.algorithms import irmv1, mmrex, vrex
+from invtutor.algorithms.meta_irm import MetaIRM
 from invtutor.course.checks.verdict import NOTHING, RIGHT, Function, Hint, Rows, check
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import risk, squared_norm
 
-__all__ = ["Minimizing", "check_annealing", "check_irmv1", "left", "small_environments"]
+__all__ = ["Minimizing", "check_annealing", "check_irmv1", "check_meta_irm", "check_mmrex", "check_vrex", "left"]
+__all__ += ["small_environments"]
 
 
 def small_environments(count: int) -> list[Environment]:
@@ -155,3 +157,136 @@ def check_annealing(step: int, anneal: int, full: float) -> Rows:
     share = min(1.0, step / anneal) if anneal else 1.0
     ramp = early + (full - early) * share, full * share
     yield "The weight climbs; here it jumps, as in the authors' code.", *ramp
+
+
+# Lesson 04 ------------------------------------------------------------------------------------------------------------
+
+
+_OF_RISKS: Mapping[str, Any] = {
+    "probe": left("risk", "penalty"),
+    "compared": "the gradients of a linear model's four parameters, then the risk and the penalty that you return",
+    "tolerance": 1e-6,
+}
+_SETTINGS = [({"penalty_weight": w}, l2, count) for w in (0.5, 100.0) for l2 in (0.0, 0.1) for count in (2, 3)]
+
+
+def _excess_of(model: nn.Module, w: float, l2: float, penalty: Callable[[Tensor], Tensor]) -> Rows:
+    """The mistakes of those who weigh a penalty on the risks (environments,)."""
+    most = max(1.0, w)
+
+    def wrong(objective: Callable[..., Tensor], of: Callable[[Tensor], Tensor] = penalty) -> Minimizing:
+        """Of the risks, their penalty, and l2·‖θ‖²."""
+
+        def risks(batches: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+            return torch.stack([risk(*batch) for batch in batches])
+
+        return Minimizing(
+            model,
+            lambda batches: objective(risks(batches), of(risks(batches)), l2 * squared_norm(model)),
+            lambda batches: {"risk": risks(batches).mean(), "penalty": of(risks(batches))},
+        )
+
+    def whole(r: Tensor, p: Tensor, n: Tensor) -> Tensor:
+        return (r.mean() + n + w * p) / most
+
+    undivided = "The objective is not rescaled: divide all of it by β where β is larger than 1."
+    yield undivided, wrong(lambda r, p, n: r.mean() + n + w * p)
+    bare = wrong(lambda r, p, n: (r.mean() + w * p) / most), wrong(lambda r, p, n: r.mean() + w * p)
+    yield "The L2 term is missing: self.l2 * squared_norm(self.model).", *bare
+    late = wrong(lambda r, p, n: (r.mean() + w * p) / most + n)
+    yield "The L2 term is added after the division; it is divided together with the rest.", late
+    yield "The penalty is missing.", wrong(lambda r, p, n: r.mean() + n), wrong(lambda r, p, n: (r.mean() + n) / most)
+    yield "The mean risk is missing.", wrong(lambda r, p, n: (n + w * p) / most), wrong(lambda r, p, n: w * p / most)
+    yield "You add the risks up; their mean is meant.", wrong(lambda r, p, n: (r.sum() + n + w * p) / most)
+    unweighted = wrong(lambda r, p, n: r.mean() + p + n), wrong(lambda r, p, n: (r.mean() + p + n) / most)
+    yield "β is missing: the penalty counts self.penalty_weight times.", *unweighted
+    tilted = wrong(lambda r, p, n: r.mean() + n + w * p / most)
+    yield "Only the penalty is divided; the risk must be, too.", tilted
+    yield "The penalty is subtracted.", wrong(lambda r, p, n: (r.mean() + n - w * p) / most)
+    others: Mapping[str, Callable[[Tensor], Tensor]] = {
+        "That is still V-REx's penalty; the line to change is this one.": vrex.penalty,
+        "That is MM-REx's penalty, the worst risk's excess; V-REx takes the variance.": mmrex.penalty,
+        "That is the unbiased variance, divided by n − 1; divide by n.": lambda r: r.var(),
+        "That is the range; the excess is the largest risk minus the *mean*.": lambda r: r.max() - r.min(),
+        "That is the largest risk itself; the penalty is what it has above the mean.": lambda r: r.max(),
+    }
+    yield from ((hint, wrong(whole, of)) for hint, of in others.items() if of is not penalty)
+
+
+@check(
+    "V-REx",
+    "The risks; their mean, plus l2 times the squared norm, plus the weighted variance; rescaled; then .backward().",
+    _SETTINGS,
+    **_OF_RISKS,
+)
+def check_vrex(model: nn.Module, penalty_weight: float, l2: float) -> Rows:
+    """A model, β and the weight of ‖θ‖² → the method."""
+    yield RIGHT, vrex.VREx(model, l2=l2, penalty_weight=penalty_weight)
+    yield from _excess_of(model, penalty_weight, l2, vrex.penalty)
+
+
+@check("MM-REx", "Your V-REx with another penalty: how far the worst risk lies above the mean.", _SETTINGS, **_OF_RISKS)
+def check_mmrex(model: nn.Module, penalty_weight: float, l2: float) -> Rows:
+    """A model, β and the weight of ‖θ‖² → the method."""
+    yield RIGHT, mmrex.MMREx(model, l2=l2, penalty_weight=penalty_weight)
+    yield from _excess_of(model, penalty_weight, l2, mmrex.penalty)
+
+
+# Lesson 05 ------------------------------------------------------------------------------------------------------------
+
+
+@check(
+    "meta-IRM",
+    "All parameters in one vector; the outer losses; their mean and λ·σ and the L2 term, rescaled; then .backward().",
+    [
+        ({"penalty_weight": weight, "inner_rate": rate}, l2, count)
+        for weight, rate in ((0.5, 0.3), (10.0, 0.3), (10.0, 2.0))
+        for l2, count in ((0.0, 2), (0.1, 3))
+    ],
+    probe=left("meta risk", "penalty"),
+    compared="the gradients of a linear model's four parameters, then the mean outer loss and σ that you return",
+    tolerance=1e-6,
+)
+def check_meta_irm(model: nn.Module, penalty_weight: float, inner_rate: float, l2: float) -> Rows:
+    """A model, λ, α and the weight of ‖θ‖² → the method."""
+    own = {"l2": l2, "penalty_weight": penalty_weight, "inner_rate": inner_rate}
+
+    def method(**changes: Any) -> MetaIRM:
+        return MetaIRM(model, **{**own, **changes})
+
+    yield RIGHT, method()
+    yield "The objective is not rescaled: divide all of it by λ where λ is larger than 1.", method(rescale=False)
+    bare = method(l2=0.0), method(l2=0.0, rescale=False)
+    yield "The L2 term is missing: self.l2 * squared_norm(self.model).", *bare
+    yield "The inner gradient counts as a constant here: that is the first-order variant.", method(first_order=True)
+    yield "Each θ′ is judged where it was adapted; judge it in the others.", method(same_environment=True)
+    yield "No inner step is taken: α is missing, or the risks are those of θ.", method(inner_rate=0.0)
+    yield "Your inner step goes up.", _climbing(method)
+    light = method(penalty_weight=0.0), _weighing(method, 0.0)
+    yield "σ is missing from the objective.", *light
+    yield "λ is missing: σ counts self.penalty_weight times.", method(penalty_weight=1.0), _weighing(method, 1.0)
+
+
+def _climbing(method: Callable[..., MetaIRM]) -> MetaIRM:
+    climbing = method()
+    climbing.inner_rate = -climbing.inner_rate
+    return climbing
+
+
+def _weighing(method: Callable[..., MetaIRM], weight: float) -> "_Scaled":
+    return _Scaled(method(penalty_weight=weight, rescale=False), max(1.0, method().penalty_weight))
+
+
+@dataclass(eq=False)
+class _Scaled:
+    """A method whose gradients are divided by a number."""
+
+    method: MetaIRM
+    by: float
+
+    def backward(self, environments: Sequence[Environment]) -> Mapping[str, Tensor]:
+        found = self.method.backward(environments)
+        for parameter in self.method.parameters():
+            if parameter.grad is not None:
+                parameter.grad /= self.by
+        return found

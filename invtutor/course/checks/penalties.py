@@ -1,6 +1,7 @@
 """Self-checks of lessons 02 to 04; see `verdict` for what a row is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from statistics import fmean
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,8 @@ from invtutor.course.checks.clues import NO_MEAN, batches
 from invtutor.course.checks.verdict import RIGHT, Rows, check
 from invtutor.worlds.risks import accuracy_curve
 
-__all__ = ["check_curve", "check_gray", "check_maximum_excess", "check_objective", "check_slope", "check_variance"]
+__all__ = ["check_curve", "check_gray", "check_halves", "check_maximum_excess", "check_objective", "check_reach"]
+__all__ += ["check_slope", "check_variance"]
 
 # Lesson 02 ------------------------------------------------------------------------------------------------------------
 
@@ -207,3 +209,64 @@ def check_maximum_excess(risks: Tensor, beta: float) -> Rows:
     yield "That is V-REx's objective; MM-REx takes the worst risk's excess over the mean.", variance
     yield "You add up the risks; take their mean.", total + beta * excess, total + beta * (worst - total)
     yield "You start from the worst risk; start from the mean.", worst + beta * excess
+
+
+@check(
+    "halves",
+    "Take the distances from the mean risk in each half; multiply the two halves' distances; take the mean.",
+    [
+        tuple(torch.tensor(half, dtype=torch.float64) for half in halves)
+        for halves in (
+            ([0.3, 0.7], [0.4, 0.6]),
+            ([0.5, 0.4], [0.3, 0.6]),
+            ([0.5, 1.4, 0.2], [0.7, 1.0, 0.4]),
+            ([0.6, 0.9, 0.2, 0.5], [0.1, 0.8, 0.5, 0.4]),
+        )
+    ],
+    differentiable=["first", "second"],
+)
+def check_halves(first: Tensor, second: Tensor) -> Rows:
+    """The risks (environments,) on one half of a batch, and on the other → their variance, right on average."""
+    a, b, both = first - first.mean(), second - second.mean(), (first + second) / 2
+    product = (a * b).mean()
+    yield RIGHT, product
+    yield "That is the variance on the whole batch: its noise is squared with it.", both.var(unbiased=False)
+    squares = (a.square().mean() + b.square().mean()) / 2
+    yield "That squares the noise of each half; multiply one half's distances by the other's.", squares
+    yield "That is one half's variance, and the other is not used.", a.square().mean(), b.square().mean()
+    yield "You multiply the risks themselves; multiply their distances from the mean.", (first * second).mean()
+    yield "You add the products up; take their mean.", (a * b).sum()
+    yield "You divide by n − 1; the environments are all there are: divide by n.", (a * b).sum() / (len(a) - 1)
+    cut = product.clamp(min=0), product.abs(), (a * b).abs().mean()
+    yield "The product may be negative, and must be: cut off at 0, it is too large on average again.", *cut
+    yield "You give one number per environment; take the mean.", a * b
+    roots = a.square().mean().sqrt() * b.square().mean().sqrt()
+    yield "That is the product of two deviations, never negative; multiply before you average.", roots
+    yield "That is the variance of what differs between the halves: pure noise.", (first - second).var(unbiased=False)
+
+
+@check(
+    "reach",
+    "β = 0 is the mean flip rate, β = 1 the largest: how many such distances from the mean is p?",
+    [([0.1, 0.2], 0.9), ([0.1, 0.2], 0.5), ([0.1, 0.2], 0.2), ([0.1, 0.5], 0.9), ([0.1, 0.2, 0.6], 0.9)],
+)
+def check_reach(flip_rates: Sequence[float], p: float) -> Rows:
+    """→ the β at which MM-REx minimizes the risk at flip rate p."""
+    middle, least, most = fmean(flip_rates), min(flip_rates), max(flip_rates)
+    reach = most - middle
+    yield RIGHT, (p - middle) / reach
+    yield "You count from the largest flip rate; β = 0 is the mean of all.", (p - most) / reach
+    yield "You count from the smallest flip rate; β = 0 is the mean of all.", (p - least) / reach
+    whole = (p - middle) / (most - least)
+    yield "You divide by the distance between smallest and largest; β = 1 goes from the mean to the largest.", whole
+    yield "That is the distance; count how many steps from the mean to the largest rate it takes.", p - middle
+    yield "The fraction is upside down.", reach / (p - middle)
+    yield "That answers the other question: where a given β leads.", middle + p * reach
+    yield (
+        "You take the middle between smallest and largest; β = 0 is the mean of all.",
+        _from_the_midrange(least, most, p),
+    )
+
+
+def _from_the_midrange(least: float, most: float, p: float) -> float:
+    return (p - (least + most) / 2) / ((most - least) / 2)
