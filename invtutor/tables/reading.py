@@ -1,11 +1,13 @@
 """What the tables say: results sorted into rows, measured beside published."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from statistics import fmean, median
 
 import torch
 
 from invtutor.runs.history import spread
+from invtutor.runs.recipe import Recipe
 from invtutor.tables.plan import RATES, TABLES, Row, placed
 from invtutor.tables.published import Published, published
 from invtutor.tables.selection import CRITERIA, Candidate, chosen
@@ -21,9 +23,15 @@ def collect(results: Iterable[Result], table: str, profile: str = "quick") -> di
     run."""
     by_setting: dict[str, list[Result]] = {}
     for result in results:
-        by_setting.setdefault(placed(result.recipe, 0, "auto", "auto").digest, []).append(result)
+        by_setting.setdefault(_setting(result.recipe), []).append(result)
     rows = {row: by_setting.get(row.recipe(profile).digest, []) for row in TABLES[table].rows}
     return {row: sorted(found, key=lambda result: result.recipe.seed) for row, found in rows.items()}
+
+
+@lru_cache(4096)
+def _setting(recipe: Recipe) -> str:
+    """The digest that a recipe's seeds share; kept, since a lesson reads the same results a hundred times."""
+    return placed(recipe, 0, "auto", "auto").digest
 
 
 def values(found: Sequence[Result], column: str) -> dict[int, float]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from invtutor.cli import main
 from invtutor.course import lessons
 
 NAMES = [path.stem for path in sorted(lessons.folder().glob("*.ipynb"))]
@@ -24,12 +25,15 @@ def call(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedPr
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_plain_papermill(name: str, tmp_path: Path) -> None:
+def test_plain_papermill_without_mnist(name: str, tmp_path: Path) -> None:
+    """Other parameters, on the rendered digits, where there is neither a data folder nor a network."""
     source, target = lessons.find(name).path, tmp_path / "out.ipynb"
-    options = ["-p", "profile", "smoke", "-p", "seed", "4", "-p", "out_dir", str(tmp_path)]
+    options = ["-p", "profile", "smoke", "-p", "seed", "4", "-p", "source", "rendered", "-p", "out_dir", str(tmp_path)]
     options += ["--execution-timeout", "300", "--no-progress-bar"]
-    call(sys.executable, "-m", "papermill", str(source), str(target), *options, cwd=tmp_path)
-    assert json.loads((tmp_path / "result.json").read_text())["seed"] == 4
+    command = [sys.executable, "-m", "papermill", str(source), str(target), *options]
+    call(*command, cwd=tmp_path, INVTUTOR_DATA=str(tmp_path / "nothing"))
+    record = json.loads((tmp_path / "result.json").read_text())
+    assert (record["seed"], record["digits"]) == (4, "rendered")
     executed = nbformat.read(target, as_version=4)
     assert all(cell.execution_count for cell in executed.cells if cell.cell_type == "code")
 
@@ -51,13 +55,17 @@ def test_the_wheel_carries_the_lessons_and_runs_them(tmp_path: Path) -> None:
     assert str(site) in call(sys.executable, "-c", where, cwd=empty, PYTHONPATH=str(site)).stdout
 
 
-def test_the_whole_course_without_mnist(tmp_path: Path) -> None:
-    """What `make course` calls, on the rendered digits, where there is neither a data folder nor a network."""
-    environment = {"INVTUTOR_DATA": str(tmp_path / "nothing"), "INVTUTOR_PROFILE": "smoke"}
-    command = [str(Path(sys.executable).with_name("invtutor")), "course", "-p", "source=rendered", "--quiet"]
-    done = call(*command, cwd=tmp_path, **environment)
-    lines = done.stdout.splitlines()
-    for name in NAMES:
-        assert sum(line.startswith(name) for line in lines) == 1
-        assert json.loads((tmp_path / "results" / name / "result.json").read_text())["digits"] == "rendered"
-    assert any("IRMv1" in line and "%" in line for line in lines)
+def test_a_course_of_three_lessons_without_mnist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `make course` calls: a line a lesson, a folder a lesson, and one table from all their methods."""
+    chosen = [lesson for lesson in lessons.lessons() if lesson.name[:2] in ("00", "03", "04")]
+    monkeypatch.setattr(lessons, "lessons", lambda: chosen)
+    monkeypatch.setenv("INVTUTOR_DATA", str(tmp_path / "nothing"))
+    monkeypatch.setenv("INVTUTOR_PROFILE", "smoke")
+    assert main(["course", "-p", "source=rendered", "--quiet", "--out", str(tmp_path / "results")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for lesson in chosen:
+        assert sum(line.startswith(lesson.name) for line in lines) == 1
+        assert json.loads((tmp_path / "results" / lesson.name / "result.json").read_text())["digits"] == "rendered"
+    assert {"IRMv1", "V-REx"} <= {line.split()[0] for line in lines if "%" not in line and line}
