@@ -5,21 +5,30 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from statistics import median
+from statistics import fmean, median
 
 from invtutor import Recipe, load_digits, repeat, summarize  # isort: skip  (before torch: it sets how threads wait)
 
 import torch
 
+from invtutor.algorithms.algorithm import Algorithm, Metrics
 from invtutor.runs.loop import training
 from invtutor.runs.recipe import find_device
 from invtutor.runs.run import assemble, build_world, run
 from invtutor.widgets import flip_rate_panel, live
+from invtutor.worlds.colored_mnist import OOD_RATE
+from invtutor.worlds.risks import accuracy_curve
 
 SEEDS = 5
 PAPER_SEEDS = 10
 MATRIX = 2048
-GOALS = {"irmv1": (4, 0.669), "vrex": (4, 0.686), "meta_irm": (10, 0.704), "maple": (30, 0.65)}  # seconds, accuracy
+# Seconds a seed, the accuracy at p = 0.9 that is wished for, and the published one, where one is to be reached.
+GOALS = {
+    "irmv1": (5, 0.695, 0.669),
+    "vrex": (5, 0.695, 0.686),
+    "meta_irm": (12, 0.695, 0.704),
+    "maple": (12, 0.685, None),
+}
 
 
 def seconds(work: Callable[[], object], repeats: int) -> float:
@@ -69,19 +78,54 @@ def paper_step(gflops: float) -> float:
     return taken
 
 
+def approach(recipe: Recipe) -> list[tuple[float, float]]:
+    """Seconds of training, without those of looking, and the accuracy expected in the test at p = 0.9, in steps."""
+    ready, found, looking, start = assemble(recipe), list[tuple[float, float]](), 0.0, time.perf_counter()
+
+    def look(trained: Algorithm) -> Metrics:
+        nonlocal looking
+        now = time.perf_counter()
+        corners = ready.world.corners(trained.predict)
+        assert corners is not None
+        found.append((now - start - looking, *accuracy_curve(corners, [OOD_RATE])))
+        looking += time.perf_counter() - now
+        return {}
+
+    ready.fit(look, progress=False)
+    return found
+
+
+def arrival(approaches: list[list[tuple[float, float]]], goal: float) -> tuple[float, float]:
+    """Mean seconds a seed until the mean accuracy over seeds has reached the goal for good, and the last mean; where it
+    never does, the seconds are those of the whole training."""
+    means = [(fmean(s for s, _ in column), fmean(a for _, a in column)) for column in zip(*approaches, strict=True)]
+    below = [i for i, (_, accuracy) in enumerate(means) if accuracy < goal]
+    return means[min(below[-1] + 1 if below else 0, len(means) - 1)][0], means[-1][1]
+
+
 def methods(full: float) -> None:
-    for method, (budget, goal) in GOALS.items():
+    for method, (budget, wish, published) in GOALS.items():
         recipe = Recipe.profile("quick", method, source=load_digits(quiet=True).source)
         start = time.perf_counter()
         runs = repeat(recipe, SEEDS, progress=False)
         taken = (time.perf_counter() - start) / SEEDS
-        ood = summarize(runs)["test p=0.9"]
+        ood = summarize(runs)[f"test p={OOD_RATE:g}"]
         label = str(runs[0].algorithm)
         say(f"{label}, quick profile, seeds 0 to {SEEDS - 1}", f"{taken:.2f} s a seed", f"goal < {budget} s")
-        say("  accuracy at p = 0.9", str(ood), f"goal ≥ {goal:.3f}")
-        if method in ("irmv1", "vrex"):
-            long = 501 * full
-            say("  501 full-batch steps take", f"{long:.0f} s, {long / taken:.0f} × as long", "goal ≥ 150 ×")
+        say("  accuracy at p = 0.9", str(ood), f"goal ≥ {wish:.3f}")
+        if published is None:
+            continue
+        seconds_to, last = arrival([approach(recipe.but(seed=seed, every=10)) for seed in range(SEEDS)], published)
+        what = f"  to the published {published:.3f}, mean over seeds"
+        if last < published:
+            say(what, f"not reached: {last:.3f} after {seconds_to:.1f} s")
+            continue
+        say(what, f"{seconds_to:.1f} s of training a seed")
+        say(
+            "  501 full-batch steps take",
+            f"{501 * full:.0f} s, {501 * full / seconds_to:.0f} × as long",
+            "goal ≥ 120 ×",
+        )
 
 
 def paper_table() -> None:
