@@ -62,6 +62,10 @@ class Recipe:
     decay: Literal["constant", "cosine", "tenth"] = "constant"
     """How the learning rate goes on once annealing is over: constant; cosine down to zero at the last step; or a tenth
     for the last quarter of the steps."""
+    late_rate: float = within(1.0, 0, 1, above=True)
+    """Share of the learning rate that is left once annealing is over, before it decays. Adam's steps do not shrink with
+    a penalty's gradient: where that is a sign, as that of a deviation or of a maximum is, a batch's noise is as large
+    as the step, and small steps average it."""
     anneal: int = within(0, 0, 1_000_000)
     """Steps with a small penalty weight, `early_weight`, before the full one acts."""
     ramp: int = within(0, 0, 1_000_000)

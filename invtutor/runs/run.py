@@ -123,7 +123,7 @@ def assemble(recipe: Recipe, data: Any = None) -> Assembly:
 
 
 def schedules(recipe: Recipe, algorithm: Algorithm) -> dict[str, Schedule]:
-    """The schedules that `anneal`, `ramp` and `decay` ask for."""
+    """The schedules that `anneal`, `ramp`, `decay` and `late_rate` ask for."""
     chosen: dict[str, Schedule] = {}
     weight, rate = getattr(algorithm, "penalty_weight", None), recipe.learning_rate
     if weight is not None:
@@ -132,6 +132,9 @@ def schedules(recipe: Recipe, algorithm: Algorithm) -> dict[str, Schedule]:
         chosen["learning_rate"] = cosine(rate, recipe.anneal, recipe.steps)
     if recipe.decay == "tenth":
         chosen["learning_rate"] = step_at(3 * recipe.steps // 4, rate, rate / 10)
+    if recipe.late_rate < 1:
+        whole, share = chosen.get("learning_rate", lambda _: rate), step_at(recipe.anneal, 1.0, recipe.late_rate)
+        chosen["learning_rate"] = lambda step: share(step) * whole(step)
     return chosen
 
 

@@ -167,6 +167,35 @@ def test_vrex_is_mean_plus_beta_times_variance(beta: float, count: int) -> None:
     assert close(after_backward(algorithm, count), gradient_of(objective, algorithm))
 
 
+def test_vrex_takes_the_variance_s_derivative_at_a_running_mean() -> None:
+    environments, means = training_environments(3, dtype=DOUBLE), torch.zeros(3, dtype=DOUBLE)
+    algorithm = VREx(network(dtype=DOUBLE), penalty_weight=40.0, rescale=False, ema=0.75)
+    environments = algorithm.prepare(environments)
+    for step in range(3):
+        found = risks(algorithm.model, environments)
+        means = 0.75 * means + 0.25 * found.detach()
+        objective = found.mean() + 40.0 * (2 / 3 * (means - means.mean()) * found).sum()
+        expected = torch.autograd.grad(objective, algorithm.parameters())
+        algorithm.model.zero_grad()
+        metrics = algorithm.backward(environments)
+        assert close([p.grad for p in algorithm.parameters()], expected), step
+        assert metrics["penalty"].item() == pytest.approx(means.var(unbiased=False).item())
+        with torch.no_grad():
+            for parameter in algorithm.parameters():
+                parameter -= 0.1 * parameter.grad
+
+
+def test_a_batch_s_variance_of_risks_is_too_large_and_a_running_mean_s_is_less_so() -> None:
+    draws, average, found = torch.Generator().manual_seed(0), torch.zeros(2), []
+    for _ in range(4000):
+        noisy = 0.6 + 0.1 * torch.randn(2, generator=draws)  # of equal risks
+        average, _ = vrex.followed(average, noisy, 0.9)
+        found.append(torch.stack([vrex.penalty(noisy), vrex.penalty(average)]))
+    one_batch, running = torch.stack(found[100:]).mean(0).tolist()
+    assert one_batch == pytest.approx(0.1**2 / 2, rel=0.1)
+    assert running == pytest.approx(0.1 / 1.9 * 0.1**2 / 2, rel=0.2), "(1 − γ) / (1 + γ) of it"
+
+
 def test_vrex_weighs_half_of_the_reference_codes() -> None:
     # theirs: R₁ + R₂ + w·(R₁ − R₂)², which is twice ours at β = 2w
     weight = 50.0

@@ -179,6 +179,7 @@ nan, inf = float("nan"), float("inf")
         ("learning_rate", [0.0, -1e-3, inf, nan, 1e308, None, "fast", [1e-3], True]),
         ("l2", [-1.0, inf, nan, None, 1e308]),
         ("anneal", [-1, inf, None, 10**30]),
+        ("late_rate", [0.0, 1.1, nan, None, "x"]),
         ("ramp", [-1, 0.5]),
         ("seed", [-1, 2**31, 0.0, None, True]),
         ("device", ["banana", "", -1, 3.5, True, [], "cuda:x"]),
@@ -377,6 +378,10 @@ def test_schedules(digits: Digits) -> None:
         "learning_rate"
     ]
     assert [decayed(step) for step in (0, 20, 30, 40)] == pytest.approx([0.5, 0.5, 0.25, 0.0])
+    for decay, expected in (("constant", [0.5, 0.05, 0.05]), ("cosine", [0.5, 0.05, 0.025])):
+        recipe = smoke("erm", decay=decay, late_rate=0.1, learning_rate=0.5, anneal=20, steps=40)
+        late = schedules(recipe, algorithm)["learning_rate"]
+        assert [late(step) for step in (19, 20, 30)] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("method", METHODS)
