@@ -14,6 +14,7 @@ from invtutor.figures.gradients import along_threshold, bowls, pixel_maps, survi
 from invtutor.figures.guesses import guessed
 from invtutor.figures.lines import accuracy_curves, along_penalty, environment_risks, histories, move_cursor
 from invtutor.figures.planes import arrow, borders, path, place, plane, regions, shades
+from invtutor.figures.scales import dummy_scales
 from invtutor.figures.tables import beside, differences
 from invtutor.figures.words import in_words
 
@@ -34,6 +35,7 @@ __all__ = [
     "bowls",
     "differences",
     "digits",
+    "dummy_scales",
     "environment_risks",
     "freeze",
     "guessed",

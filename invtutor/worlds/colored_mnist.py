@@ -28,6 +28,7 @@ from invtutor.worlds.risks import accuracy, accuracy_curve, risk
 from invtutor.worlds.world import Metrics, Predictor, Setting, World
 
 __all__ = ["OOD_RATE", "TEST_RATES", "Canvas", "ColoredMNIST", "ColoredWorld", "clean_labels", "colored_mnist"]
+__all__ += ["flipped", "painted"]
 
 POOL, HELD_OUT = 50_000, 10_000  # of the 60,000 training digits: those to train on, and the tail for validation
 PATCH = 3  # side of the square that the optional second spurious feature puts into an upper corner
@@ -38,6 +39,19 @@ OOD_RATE = TEST_RATES[-1]
 def clean_labels(digits: Tensor, classes: int = 2) -> Tensor:
     """Digit classes 0 … 9 (n,) → clean labels (n,): equal runs of digits; for two classes 0–4 → 0 and 5–9 → 1."""
     return digits // (10 // classes)
+
+
+def flipped(classes: Tensor, chance: float, generator: torch.Generator, count: int = 2) -> Tensor:
+    """Classes (n,), each changed with this chance: to the next, which for two classes is the other one."""
+    return (classes + (torch.rand(len(classes), generator=generator) < chance).long()) % count
+
+
+def painted(images: Tensor, colors: Tensor, count: int = 2) -> Tensor:
+    """Images (n, height, width) and colors (n,) → inputs (n, count, height, width): each in its color's channel, the
+    others dark."""
+    inputs = torch.zeros(len(colors), count, *images.shape[1:], device=images.device)
+    inputs[torch.arange(len(colors), device=colors.device), colors] = images
+    return inputs
 
 
 def uncolored(inputs: Tensor, patch: bool = False) -> Tensor:
@@ -83,11 +97,10 @@ class Canvas:
         """Raw images (m, 28, 28) uint8 at `index`, (n,), are subsampled to 14 × 14 as in the reference code; labels get
         their noise."""
         images, digits, n = images[index], digits[index], len(index)
-        noise = (torch.rand(n, generator=generator) < label_noise).long()
         return cls(
             images[:, ::2, ::2] / 255.0,
             digits,
-            (clean_labels(digits, classes) + noise) % classes,
+            flipped(clean_labels(digits, classes), label_noise, generator, classes),
             torch.rand(n, generator=generator),
             torch.rand(n, generator=generator) if patch else None,
             classes,
@@ -111,9 +124,7 @@ class Canvas:
         """The environment at a flip rate in [0, 1]; the patch follows the same rate unless told otherwise."""
         _check_rate("flip_rate", flip_rate)
         colors = (self.labels + (self.color_draws < flip_rate).long()) % self.classes
-        inputs = torch.zeros(len(colors), self.classes, *self.images.shape[1:], device=self.images.device)
-        rows = torch.arange(len(colors), device=colors.device)
-        inputs[rows, colors] = self.images
+        inputs = painted(self.images, colors, self.classes)
         attributes = {"color": colors, "digit": self.digits, "conflict": (colors != self.labels).long()}
         patch = self.patch_draws is not None
         if self.patch_draws is not None:
@@ -122,7 +133,7 @@ class Canvas:
             attributes["patch"] = patches = (self.labels + (self.patch_draws < patch_rate).long()) % 2
             for side, columns in ((0, slice(0, PATCH)), (1, slice(-PATCH, None))):
                 marked = patches == side
-                inputs[rows[marked], colors[marked], :PATCH, columns] = 1.0
+                inputs[marked.nonzero()[:, 0], colors[marked], :PATCH, columns] = 1.0
         view = partial(uncolored, patch=patch)
         return Environment(name or f"p={flip_rate:g}", inputs, self.labels, attributes, self.index, view)
 

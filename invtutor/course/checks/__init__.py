@@ -1,7 +1,15 @@
 """Self-checks for the exercises, a module per group of lessons; `verdict` says what a check is."""
 
 from invtutor.course.checks.and_mask import check_and_mask, check_geometric_mean, check_signs_needed
-from invtutor.course.checks.clues import check_accuracy, check_best_clue, check_color, check_pooled
+from invtutor.course.checks.clues import (
+    check_accuracy,
+    check_best_clue,
+    check_clean,
+    check_color,
+    check_count,
+    check_paint,
+    check_pooled,
+)
 from invtutor.course.checks.maple import check_balancing_budget, check_influence, check_projection
 from invtutor.course.checks.meta_irm import (
     check_deviation,
@@ -17,15 +25,19 @@ from invtutor.course.checks.penalties import (
     check_halves,
     check_maximum_excess,
     check_objective,
+    check_penalty,
     check_reach,
     check_slope,
+    check_slope_halves,
     check_variance,
 )
 from invtutor.course.checks.side_by_side import check_paired_differences, check_training_domains, check_worst_rate
+from invtutor.course.checks.training import check_erm, check_risk, check_training
 from invtutor.course.checks.verdict import Verdict
 
 __all__ = ["Verdict", "check_accuracy", "check_and_mask", "check_annealing", "check_balancing_budget"]
-__all__ += ["check_best_clue", "check_color", "check_irmv1"]
+__all__ += ["check_best_clue", "check_clean", "check_color", "check_count", "check_erm", "check_irmv1", "check_paint"]
+__all__ += ["check_penalty", "check_risk", "check_slope_halves", "check_training"]
 __all__ += ["check_curve", "check_deviation", "check_geometric_mean", "check_gray", "check_influence"]
 __all__ += ["check_inner_step", "check_maximum_excess", "check_objective", "check_orders", "check_paired_differences"]
 __all__ += ["check_pooled", "check_projection", "check_signs_needed", "check_slope", "check_training_domains"]

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from invtutor.course.checks.verdict import NOTHING, RIGHT, Function, Hint, Rows, check
+from invtutor.worlds.colored_mnist import painted
 
-__all__ = ["NO_MEAN", "batches", "check_accuracy", "check_best_clue", "check_color", "check_pooled"]
+__all__ = ["NO_MEAN", "batches", "check_accuracy", "check_best_clue", "check_clean", "check_color", "check_count"]
+__all__ += ["check_paint", "check_pooled"]
 
 NO_MEAN = "You give one number per sample; average them."
 
@@ -26,7 +28,7 @@ def batches() -> Iterator[tuple[Tensor, Tensor]]:
 
 @check(
     "accuracy",
-    "Which predictions does a positive logit stand for? Compare them with the labels and average.",
+    "Which label does each logit stand for, and how many of them are right?",
     batches(),
 )
 def check_accuracy(logits: Tensor, labels: Tensor) -> Rows:
@@ -49,7 +51,7 @@ def check_accuracy(logits: Tensor, labels: Tensor) -> Rows:
 
 @check(
     "best clue",
-    "Shape is right with chance 1 − label_noise. How often is color right at a flip rate?",
+    "How often is each of the two clues right?",
     [(0.25, 0.1), (0.25, 0.9), (0.1, 0.2), (0.4, 0.3), (0.05, 0.01), (0.3, 0.6)],
 )
 def check_best_clue(label_noise: float, flip_rate: float) -> Rows:
@@ -72,6 +74,88 @@ def check_best_clue(label_noise: float, flip_rate: float) -> Rows:
 
 
 # Lesson 01 ------------------------------------------------------------------------------------------------------------
+
+
+@check(
+    "clean label",
+    "Which digits belong to which label? One comparison does it.",
+    [(torch.arange(10),), (torch.tensor([9, 9, 0, 5, 4, 2]),)],
+)
+def check_clean(digits: Tensor) -> Rows:
+    """digits (n,) in 0 … 9 → clean labels (n,)."""
+    yield RIGHT, (digits > 4).long(), digits > 4
+    yield "The two are exchanged: 0 to 4 have label 0.", (digits < 5).long(), digits < 5
+    yield "The border lies one digit off: 5 has label 1.", (digits > 5).long(), digits > 5
+    yield "The border lies one digit off: 4 has label 0.", (digits > 3).long(), digits > 3
+    yield "That tells odd digits from even ones.", digits % 2, 1 - digits % 2
+    yield "That is the digit itself; its label is 0 or 1.", digits
+    yield "Labels are whole numbers: // and not /.", digits / 5
+    yield "That gives label 2 as well; divide by 5.", digits // 4
+    yield "You give one label for all; give one per digit.", (digits > 4).long().sum(), (digits > 4).any()
+
+
+@check(
+    "paint",
+    "Begin with a dark tensor of both channels. Where does each image go?",
+    [
+        (torch.tensor([[[0.2, 0.8]], [[1.0, 0.4]], [[0.5, 0.0]]]), torch.tensor([0, 1, 1])),
+        (torch.rand(6, 14, 14, generator=torch.Generator().manual_seed(1)), torch.tensor([1, 0, 0, 1, 1, 0])),
+    ],
+    keeps="You changed the images in place; others still need them. Make a new tensor.",
+)
+def check_paint(images: Tensor, colors: Tensor) -> Rows:
+    """images (n, height, width), colors (n,) → inputs (n, 2, height, width)."""
+    inputs = painted(images, colors)
+    yield RIGHT, inputs
+    yield "The channels are exchanged: color 0 is written into channel 0.", inputs.flip(1)
+    both = "Both channels hold the digit, as after `inputs[:, colors] = …`. Number the rows, too: torch.arange(n)."
+    yield both, images[:, None].expand_as(inputs)
+    blue, orange = (torch.stack(pair, 1) for pair in ((images, 0 * images), (0 * images, images)))
+    yield "All digits are in one channel; each goes into that of its own color.", blue, orange
+    yield "Everything is dark.", 0 * inputs
+    yield (
+        "The channels come second, after the samples: (n, 2, height, width).",
+        inputs.transpose(0, 1),
+        inputs.movedim(1, 3),
+    )
+    yield "The channels are missing: (n, 2, height, width).", images
+    last = int(colors[-1])
+    yield "The last digit's color is taken for all.", (blue, orange)[last]
+    yield "A pixel is not lit or dark, but has a strength: keep it.", (inputs > 0).to(inputs)
+
+
+@check(
+    "count",
+    "Which share differs? And how far do shares of n coin flips scatter?",
+    [
+        (torch.tensor([1, 0, 0, 1, 1]), torch.tensor([1, 1, 0, 1, 1])),
+        *((torch.arange(n) % 3 // 2, torch.arange(n) % 5 // 4) for n in (30, 400)),
+    ],
+)
+def check_count(colors: Tensor, labels: Tensor) -> Rows:
+    """colors, labels (n,) → the share of flipped colors, and its standard error."""
+    n = len(labels)
+    share = (colors != labels).double().mean()
+
+    def pair(share: Tensor, error: Tensor) -> Tensor:
+        return torch.stack([share, error])
+
+    variance = share * (1 - share)
+    error = (variance / n).sqrt()
+    yield RIGHT, pair(share, error)
+    yield "You count the colors that agree; a flipped color differs.", pair(1 - share, error)
+    yield "A share lies between 0 and 1: divide by n.", pair(n * share, error), pair(n * share, n * error)
+    yield "The root is missing: √(q(1 − q)/n).", pair(share, variance / n)
+    yield "That is how a single coin scatters; a share of n of them scatters less, by √n.", pair(share, variance.sqrt())
+    yield "You divide by n outside of the root; √n belongs there.", pair(share, variance.sqrt() / n)
+    yield "1 − q is missing under the root.", pair(share, (share / n).sqrt())
+    yield "One of the two is missing: return the share and its standard error.", share, error
+    yield "The two are exchanged: first the share, then its error.", pair(error, share)
+    counted = (colors.double() - labels).mean()
+    signed = "colors − labels is −1 for some flips, so that they cancel; compare with !=."
+    yield signed, pair(counted, (counted * (1 - counted) / n).sqrt())
+    sample = "You divide by n − 1; the standard error of a share takes n."
+    yield sample, pair(share, (variance / (n - 1)).sqrt())
 
 
 def _colored(student: Function) -> Function:
@@ -100,8 +184,8 @@ def _colored(student: Function) -> Function:
 
 
 @check(
-    "color",
-    "Draw one number per label with torch.rand(…, generator=generator); flip where it lies below the rate.",
+    "coin flips",
+    "Draw one number per label, from the generator. Which of them make a flip?",
     [(0.3,), (0.6,), (0.0,), (1.0,)],
     probe=_colored,
     compared="the shares of flipped colors where the label is 0 and where it is 1; whether the same generator gives "
@@ -136,7 +220,7 @@ _POOLS += [([0.2], 0.1), ([0.9, 0.1, 0.15], 0.25)]
 
 @check(
     "pooled",
-    "Each training environment is equally large: average the chance that color is right over them.",
+    "Which clue wins over all training environments together, and how good is it at `test_rate`?",
     [(rates, noise, test) for rates, noise in _POOLS for test in (0.9, 0.1)],
 )
 def check_pooled(flip_rates: Sequence[float], label_noise: float, test_rate: float) -> Rows:

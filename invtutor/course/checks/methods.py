@@ -14,7 +14,7 @@ from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import risk, squared_norm
 
 __all__ = ["Minimizing", "check_annealing", "check_irmv1", "check_meta_irm", "check_mmrex", "check_vrex", "left"]
-__all__ += ["small_environments"]
+__all__ += ["linear", "risks_of", "small_environments"]
 
 
 def small_environments(count: int) -> list[Environment]:
@@ -23,6 +23,14 @@ def small_environments(count: int) -> list[Environment]:
     inputs = torch.randn(count, 6, 3, generator=generator)
     labels = (inputs[..., 0] + torch.arange(count)[:, None] * inputs[..., 1] > 0).long()
     return [Environment(f"{i}", *pair) for i, pair in enumerate(zip(inputs, labels, strict=True))]
+
+
+def linear() -> nn.Linear:
+    model = nn.Linear(3, 1)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[0.8, -0.5, 0.3]]))
+        model.bias.fill_(0.2)
+    return model
 
 
 def left(*metrics: str) -> Callable[[Function], Function]:
@@ -35,10 +43,7 @@ def left(*metrics: str) -> Callable[[Function], Function]:
 
     def probe(student: Function) -> Function:
         def gradients(hyper: Mapping[str, Any], l2: float, environments: int) -> Tensor:
-            model = nn.Linear(3, 1)
-            with torch.no_grad():
-                model.weight.copy_(torch.tensor([[0.8, -0.5, 0.3]]))
-                model.bias.fill_(0.2)
+            model = linear()
             method = student(model, **hyper, l2=l2)
             if method is None:
                 raise Hint(NOTHING)
@@ -74,19 +79,23 @@ class Minimizing:
         return self.metrics(batches)
 
 
+def risks_of(batches: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    return torch.stack([risk(*batch) for batch in batches])
+
+
 # Lesson 03 ------------------------------------------------------------------------------------------------------------
 
 
 def _means(batches: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
     return {
-        "risk": torch.stack([risk(*batch) for batch in batches]).mean(),
+        "risk": risks_of(batches).mean(),
         "penalty": torch.stack([irmv1.penalty(*batch) for batch in batches]).mean(),
     }
 
 
 @check(
     "IRMv1",
-    "Mean risk, plus l2 times the squared norm, plus the weighted mean penalty; rescaled; then .backward().",
+    "Say what is minimized, call .backward() on it, and return the numbers of the step.",
     [({"penalty_weight": weight}, l2, count) for weight in (0.5, 100.0, 1e4) for l2 in (0.0, 0.1) for count in (2, 3)],
     probe=left("risk", "penalty"),
     compared="the gradients of a linear model's four parameters, then the risk and the penalty that you return",
@@ -100,9 +109,8 @@ def check_irmv1(model: nn.Module, penalty_weight: float, l2: float) -> Rows:
         """Of risks and penalties (environments,), and l2·‖θ‖²."""
 
         def of(batches: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-            risks = torch.stack([risk(*batch) for batch in batches])
             penalties = torch.stack([irmv1.penalty(*batch) for batch in batches])
-            return objective(risks, penalties, l2 * squared_norm(model))
+            return objective(risks_of(batches), penalties, l2 * squared_norm(model))
 
         return Minimizing(model, of, _means)
 
@@ -110,7 +118,7 @@ def check_irmv1(model: nn.Module, penalty_weight: float, l2: float) -> Rows:
     undivided = "The objective is not rescaled: divide all of it by λ where λ is larger than 1."
     yield undivided, wrong(lambda r, p, n: r.mean() + n + w * p.mean())
     yield (
-        "The L2 term is missing: self.l2 * squared_norm(self.model).",
+        "The L2 term is missing: self.l2 times the sum of all squared parameters.",
         wrong(lambda r, p, n: (r + w * p).mean() / most),
     )
     late = wrong(lambda r, p, n: (r + w * p).mean() / most + n)
@@ -132,31 +140,53 @@ def check_irmv1(model: nn.Module, penalty_weight: float, l2: float) -> Rows:
     yield "The penalty is subtracted.", wrong(lambda r, p, n: (r.mean() + n - w * p.mean()) / most)
 
 
-def _moments() -> Iterator[tuple[int, int, float]]:
-    """Steps around the switch, and weights on both sides of 1."""
-    for weight in (1e4, 0.3):
-        yield from ((step, 150, weight) for step in (0, 75, 149, 150, 151, 400))
-    yield from ((0, 0, 100.0), (3, 0, 100.0))
+def _moments() -> Iterator[tuple[int, float, float, int]]:
+    """Steps around the switch; the last examples have none to wait for."""
+    yield from ((150, 1.0, 1e4, step) for step in (0, 75, 149, 150, 151, 400))
+    yield from ((0, 1.0, 100.0, step) for step in (0, 3))
+    yield from ((10, 0.3, 0.2, step) for step in (5, 10))
 
 
-@check("annealing", "One `if`: before step `anneal` the weight is 1, from then on it is the full one.", _moments())
-def check_annealing(step: int, anneal: int, full: float) -> Rows:
-    """→ the penalty weight that acts in a step: 1 (or `full`, where that is smaller) before step `anneal`."""
-    early = min(1.0, full)
-    yield RIGHT, full if step >= anneal else early
-    yield (
-        "A weight below 1 stays as it is: early on it is the *smaller* of 1 and the full weight.",
-        (full if step >= anneal else 1.0),
-    )
-    yield "The switch comes one step late: at step `anneal` the full weight acts.", full if step > anneal else early
-    yield "The two are exchanged: the full weight acts *after* the switch.", early if step >= anneal else full
-    yield "The full weight acts from the first step on: that is training without annealing.", full
-    yield "The full weight never acts.", early, 1.0
-    off = full if step >= anneal else 0.0
-    yield "Early on the weight is 1, not 0: the penalty acts a little from the start.", off
-    share = min(1.0, step / anneal) if anneal else 1.0
-    ramp = early + (full - early) * share, full * share
-    yield "The weight climbs; here it jumps, as in the authors' code.", *ramp
+def _acting(student: Function) -> Function:
+    """What a schedule says at a step."""
+
+    def value(switch: int, before: float, after: float, step: int) -> Any:
+        schedule = student(switch, before, after)
+        if schedule is None:
+            raise Hint(NOTHING)
+        if not callable(schedule):
+            raise Hint("Return a function of the step, and not its value: `value`, without brackets after it.")
+        return schedule(step)
+
+    return value
+
+
+@check(
+    "annealing",
+    "Which weight acts before step `switch`, and which from it on?",
+    _moments(),
+    probe=_acting,
+)
+def check_annealing(switch: int, before: float, after: float) -> Rows:
+    """→ the function of the step: `before` until step `switch`, then `after`."""
+
+    def at(value: Callable[[int], float]) -> Callable[[int], float]:
+        return value
+
+    def climbing(start: float) -> Callable[[int], float]:
+        return lambda step: start + (after - start) * (min(1.0, step / switch) if switch else 1.0)
+
+    yield RIGHT, at(lambda step: after if step >= switch else before)
+    late = "The switch comes one step late: at step `switch` the second weight acts."
+    yield late, at(lambda step: after if step > switch else before)
+    yield "The two are exchanged: `after` acts after the switch.", at(lambda step: before if step >= switch else after)
+    yield "The second weight acts from the first step on: that is training without annealing.", at(lambda step: after)
+    yield "The second weight never acts.", at(lambda step: before)
+    off = "Before the switch the weight is `before`, not 0: the penalty acts a little from the start."
+    yield off, at(lambda step: after if step >= switch else 0.0)
+    yield "The weight climbs; here it jumps, as in the authors' code.", climbing(before), climbing(0.0)
+    once = at(lambda step: after if step == switch else before)
+    yield "The second weight acts in one step alone; from the switch on it stays.", once
 
 
 # Lesson 04 ------------------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from invtutor.course.checks.clues import NO_MEAN, batches
 from invtutor.course.checks.verdict import RIGHT, Rows, check
 from invtutor.worlds.risks import accuracy_curve
 
-__all__ = ["check_curve", "check_gray", "check_halves", "check_maximum_excess", "check_objective", "check_reach"]
-__all__ += ["check_slope", "check_variance"]
+__all__ = ["check_curve", "check_gray", "check_halves", "check_maximum_excess", "check_objective", "check_penalty"]
+__all__ += ["check_reach", "check_slope", "check_slope_halves", "check_variance"]
 
 # Lesson 02 ------------------------------------------------------------------------------------------------------------
 
@@ -28,7 +28,7 @@ def _pictures() -> Iterator[tuple[Tensor]]:
 
 @check(
     "gray",
-    "Add up the channels, and put the sum into each of them.",
+    "What does each channel hold now, and what should it?",
     _pictures(),
     keeps="You changed the inputs in place; others still need them. Make a new tensor.",
 )
@@ -56,7 +56,7 @@ def check_gray(inputs: Tensor) -> Rows:
 
 @check(
     "curve",
-    "A share 1 − p of the digits wears the agreeing color, a share p the flipped one.",
+    "How many of the digits wear which color at this flip rate?",
     [(1.0, 0.0, 0.9), (0.93, 0.12, 0.2), (0.1, 0.8, 0.9), (0.7, 0.7, 0.5), (0.8, 0.3, 0.0), (0.8, 0.3, 1.0)],
 )
 def check_curve(agreeing: float, flipped: float, flip_rate: float) -> Rows:
@@ -82,7 +82,7 @@ def check_curve(agreeing: float, flipped: float, flip_rate: float) -> Rows:
 
 @check(
     "slope",
-    "By the chain rule dR/dw = mean(dR/dz · z), and for the cross-entropy dR/dz = σ(z) − y.",
+    "How does the loss of one sample change when its logit is multiplied by w? Then average.",
     [*batches(), (torch.zeros(3, 1), torch.tensor([1, 0, 1]))],
     differentiable=["logits"],
 )
@@ -110,12 +110,61 @@ def check_slope(logits: Tensor, labels: Tensor) -> Rows:
     yield product, error.mean() * z.mean()
 
 
+@check(
+    "penalty",
+    "Make of a slope, which has a sign, something that is 0 where the slope is and positive elsewhere.",
+    batches(),
+    differentiable=["logits"],
+)
+def check_penalty(logits: Tensor, labels: Tensor) -> Rows:
+    """logits (n, 1), labels (n,) → IRMv1's penalty, a scalar."""
+    slope = irmv1.slope(logits, labels)[0]
+    each = (logits[:, 0].sigmoid() - labels) * logits[:, 0]
+    yield RIGHT, irmv1.penalty(logits, labels)
+    yield "That is the slope itself; what is minimized must not become negative.", slope
+    yield "That is the slope's size; the penalty is its square, which is smooth where it is 0.", slope.abs()
+    squares = "You square each sample's part and average then; the slope is the mean, and *it* is squared."
+    yield squares, each.square().mean()
+    yield "You give one number per sample; square the slope, which is their mean.", each.square(), each
+    yield "Half of it; the paper's penalty has no ½.", slope.square() / 2
+    yield "The square was taken twice.", slope.square().square()
+    yield "The sign is turned round: a penalty is not negative.", -slope.square()
+
+
+@check("halves", "Two independent estimates of one slope: what is the mean of their product?", batches())
+def check_slope_halves(logits: Tensor, labels: Tensor) -> Rows:
+    """logits (n, 1), labels (n,) → the square of the slope, estimated from two halves of the batch, a scalar."""
+    half = (len(labels) + 1) // 2
+    parts = [(logits[::2], labels[::2]), (logits[1::2], labels[1::2])]
+    cut = [(logits[:half], labels[:half]), (logits[half:], labels[half:])]
+    short = [(logits[: len(labels) // 2], labels[: len(labels) // 2])]
+    short += [(logits[len(labels) // 2 :], labels[len(labels) // 2 :])]
+
+    def slopes(halves: list[tuple[Tensor, Tensor]]) -> Tensor:
+        return torch.cat([irmv1.slope(*each) for each in halves])
+
+    yield RIGHT, *(slopes(each).prod() for each in (parts, cut, short))
+    whole = irmv1.penalty(logits, labels)
+    yield "That is the square of the slope on the whole batch, which is too large on average.", whole
+    square = "You square each half's slope: both squares are too large on average. Multiply the two slopes."
+    yield square, *(slopes(each).square().mean() for each in (parts, cut, short))
+    squared = (slopes(each).square().sum() for each in (parts, cut, short))
+    yield "You add up the squares of both slopes. Multiply the two slopes.", *squared
+    mean = "You average the slopes and square then; that is the whole batch again. Multiply them."
+    yield mean, *(slopes(each).mean().square() for each in (parts, cut, short))
+    yield "You add up the slopes. Multiply them.", *(slopes(each).sum() for each in (parts, cut, short))
+    one = (slopes(each)[0].square() for each in (parts, cut, short))
+    yield "Both factors come from one half; they share its noise.", *one
+    prices = (slopes(each).prod().abs() for each in (parts, cut, short))
+    yield "A product of two noisy slopes may be negative; that is what makes its mean right.", *prices
+
+
 _RISKS = [torch.tensor(risk, dtype=torch.float64) for risk in (0.4, 0.6, 0.03, 0.2)]
 
 
 @check(
     "objective",
-    "Add risk and weighted penalty; divide by the weight where it is larger than 1.",
+    "What is minimized at this weight, and by what is all of it divided?",
     [(*pair, weight) for pair in zip(_RISKS[:2], _RISKS[2:], strict=True) for weight in (0.0, 0.5, 1.0, 4.0, 1e4)],
     differentiable=["risk", "penalty"],
     tolerance=1e-6,
