@@ -12,6 +12,7 @@ from small_lessons import write_lesson
 
 from invtutor.course import lessons
 from invtutor.worlds import cifar10
+from invtutor.worlds.animals import Menagerie, draw_menagerie
 from invtutor.worlds.cifar_mnist import CIFARMNIST, ShapesMNIST
 from invtutor.worlds.digits import Digits, load_digits
 
@@ -71,11 +72,13 @@ def small_data(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> Iter
     (root / cifar10.ARCHIVE).write_bytes(archive)
     for write in (waterbirds, celeba):
         write(root)
+    animals = Menagerie(*draw_menagerie({0: 80, 1: 40, 2: 40}))
     caches = (cifar10._read, CIFARMNIST.halves, ShapesMNIST.halves)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INVTUTOR_DATA", str(root))
         patch.setattr(cifar10, "MD5", hashlib.md5(archive).hexdigest())
         patch.setattr("invtutor.worlds.digits._rendered", lambda why="": digits)
+        patch.setattr("invtutor.worlds.animals._menagerie", lambda: animals)
         for cache in caches:
             cache.cache_clear()
         yield

@@ -1,6 +1,7 @@
 """What is learned from, and what is measured there."""
 
 from invtutor.plugins import Registry
+from invtutor.worlds.animals import Animals
 from invtutor.worlds.cifar_mnist import CIFARMNIST, ShapesMNIST
 from invtutor.worlds.colored_mnist import ColoredMNIST
 from invtutor.worlds.photographs import CelebA, Waterbirds
@@ -18,6 +19,7 @@ WORLDS: Registry[type[Setting]] = Registry(
         "random_labels": RandomLabels,
         "cifar_mnist": CIFARMNIST,
         "shapes_mnist": ShapesMNIST,
+        "animals": Animals,
         "waterbirds": Waterbirds,
         "celeba": CelebA,
     },

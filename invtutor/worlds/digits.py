@@ -1,18 +1,15 @@
 """Digit images: MNIST, or a stand-in drawn from the typefaces matplotlib ships."""
 
 import functools
-import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from invtutor.files import clear, own_folder
 from invtutor.worlds import mnist
+from invtutor.worlds.kept import kept
 from invtutor.worlds.mnist import DigitsError
 from invtutor.worlds.typefaces import draw_digits
 
@@ -21,6 +18,7 @@ __all__ = ["SOURCES", "Digits", "DigitsError", "Source", "load_digits"]
 Source = Literal["auto", "mnist", "rendered"]
 SOURCES = get_args(Source)
 RENDERED_FILE = "rendered-3.npz"  # the number goes up whenever the drawing changes, so that old files are not read
+PARTS = "images", "labels", "test_images", "test_labels"
 TRAIN, TEST, SIDE = 60_000, 10_000, 28  # digits in each file; pixels of an image's side
 
 
@@ -89,32 +87,8 @@ def _rendered(why: str = "") -> Digits:
     def draw() -> tuple[Tensor, ...]:
         return *draw_digits(TRAIN), *draw_digits(TEST, test=True)
 
-    images, labels, test_images, test_labels = _kept(RENDERED_FILE, draw)
+    images, labels, test_images, test_labels = kept(RENDERED_FILE, PARTS, draw, _are_digits)
     return Digits("rendered", images, labels, test_images, test_labels)
-
-
-def _kept(name: str, make: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-    """The parts of `Digits` in the file `name` of the cache; where it is missing, damaged, or holds anything else than
-    digits, they are made and kept there."""
-    path = mnist.cache_folder() / name
-    parts = ("images", "labels", "test_images", "test_labels")
-    clear(path.parent)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            tensors = tuple(torch.from_numpy(file[part]) for part in parts)
-        if _are_digits(*tensors):
-            return tensors
-    except Exception:  # whatever is wrong with the file, a new one mends it
-        pass
-    tensors = make()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with own_folder(path.parent) as scratch:
-            np.savez(scratch / name, **{part: t.numpy() for part, t in zip(parts, tensors, strict=True)})  # type: ignore[arg-type]
-            os.replace(scratch / name, path)
-    except OSError:
-        pass  # nothing is lost but the seconds of the next time
-    return tensors
 
 
 def _are_digits(images: Tensor, labels: Tensor, test_images: Tensor, test_labels: Tensor) -> bool:

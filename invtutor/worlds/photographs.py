@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -28,14 +28,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from invtutor.fields import within
-from invtutor.worlds.environment import Environment
+from invtutor.worlds.grouped import TEST, TRAIN, Grouped, Pictures
 from invtutor.worlds.missing import DataError
 from invtutor.worlds.mnist import data_folder
-from invtutor.worlds.world import Drawn, Setting
 
 __all__ = ["Album", "CelebA", "Waterbirds"]
 
-TRAIN, VALIDATION, TEST = range(3)  # what `split` says in both layouts
 Row = tuple[str, str, int, int, int]  # where it stands, and what it says: a file's name, label, attribute, split
 
 
@@ -81,32 +79,18 @@ class Album:
 
 
 @dataclass(frozen=True)
-class Photographs(Setting):
-    """What is drawn of an album. Inputs are (n, 3, size, size) uint8.
-
-    Attributes of its environments are the place, or what stands for it; `conflict`, where it is not the usual one; and
-    `group`.
-    """
+class Photographs(Grouped):
+    """What is drawn of an album. Inputs are (n, 3, size, size) uint8."""
 
     folder: str = ""
     """The folder below `$INVTUTOR_DATA`, or its full path; empty for its published name."""
     size: int = within(64, 8, 224)
     """Side of the photographs, in pixels."""
-    samples: int | None = within(None, 2, 1_000_000)
-    """Photographs to train on, drawn at random; None takes all."""
-    test_samples: int | None = within(None, 1, 1_000_000)
-    """Photographs for the test, and as many for validation, drawn at random; None takes all."""
-    environments: Literal["places", "mixtures"] = "places"
-    """What the training environments are: one for each place, or two mixtures, with a tenth of those that conflict in
-    the first and the others in the second. Within one place, the place is a constant, and no method of the IRM kind
-    can learn that it varies."""
 
     published: ClassVar[str]
     """The folder's name as it is published."""
     where: ClassVar[tuple[str, str]]
     """Where it is to be had, and on which terms."""
-    attribute: ClassVar[tuple[str, str, str]]
-    """What an attribute of 0 or 1 tells, and how the two are called."""
     budgets = MappingProxyType({"smoke": {"samples": 400, "test_samples": 200, "size": 32}})
 
     def load(self) -> Album:
@@ -138,42 +122,6 @@ class Photographs(Setting):
         files = [(place, folder / name) for place, name, *_ in rows]
         labels, attributes, splits = torch.tensor([row[2:] for row in rows]).unbind(1)
         return Album(cls.label, cls.where, folder, files, labels, attributes, splits, size)
-
-    def draw(self, data: Album, generator: torch.Generator) -> Drawn:
-        """The training environments, the validation and the test."""
-        chosen = []
-        for split, most in ((TRAIN, self.samples), (VALIDATION, self.test_samples), (TEST, self.test_samples)):
-            numbers = (data.splits == split).nonzero()[:, 0]
-            chosen.append(numbers[torch.randperm(len(numbers), generator=generator)][:most])
-        train, validation, test = chosen
-        name, *words = self.attribute
-        if self.environments == "places":
-            parts = {f"train {words[place]}": train[data.attributes[train] == place] for place in (0, 1)}
-        else:
-            rare, usual = (train[self.conflict(data)[train] == conflict] for conflict in (1, 0))
-            tenth, half = len(rare) // 10, len(usual) // 2
-            parts = {
-                "train mixture 1": torch.cat([rare[:tenth], usual[:half]]),
-                "train mixture 2": torch.cat([rare[tenth:], usual[half:]]),
-            }
-
-        def environment(title: str, numbers: Tensor) -> Environment:
-            labels, places = data.labels[numbers], data.attributes[numbers]
-            attributes = {name: places, "conflict": self.conflict(data)[numbers]}
-            attributes["group"] = 2 * labels + places
-            return Environment(title, data.pixels(numbers), labels, attributes, numbers)
-
-        held_out = (environment("validation", validation),) if len(validation) else ()
-        return Drawn(
-            tuple(environment(*part) for part in parts.items() if len(part[1])),
-            held_out,
-            (environment("test", test),),
-        )
-
-    @staticmethod
-    def conflict(data: Album) -> Tensor:
-        """Where the attribute is not what it usually is for the label: (n,) int64."""
-        return data.labels ^ data.attributes
 
     @staticmethod
     def rows(folder: Path) -> Iterator[Row]:
@@ -229,7 +177,7 @@ class CelebA(Photographs):
     attribute = "male", "women", "men"
 
     @staticmethod
-    def conflict(data: Album) -> Tensor:
+    def conflict(data: Pictures) -> Tensor:
         """Blond men, and women who are not blond."""
         return 1 - (data.labels ^ data.attributes)
 

@@ -22,7 +22,8 @@ Metrics = dict[str, float]
 class Setting:
     """What a world is drawn by. Its fields are the world's knobs, each with a range; a file of its own adds a world.
 
-    budgets: by profile (smoke, quick, paper), values for knobs that make a run affordable, where the defaults do not.
+    budgets: by profile (smoke, quick, paper), values for knobs and for a recipe's fields that make a run affordable,
+    where the defaults do not.
     Raises ValueError, naming the field, for what no world can be.
     """
 
