@@ -46,7 +46,7 @@ class Menagerie:
     def __str__(self) -> str:
         return f"{len(self.labels):,} drawn animals of {2 * SPECIES} species"
 
-    def pixels(self, numbers: Tensor) -> Tensor:
+    def inputs(self, numbers: Tensor) -> Tensor:
         """(n, 3, 48, 48) uint8."""
         return self.images[numbers]
 

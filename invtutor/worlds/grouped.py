@@ -18,12 +18,17 @@ TRAIN, VALIDATION, TEST = range(3)  # what `splits` says
 class Pictures(Protocol):
     """labels, attributes, splits: (n,) int64, of pictures that are had by their numbers."""
 
-    labels: Tensor
-    attributes: Tensor
-    splits: Tensor
+    @property
+    def labels(self) -> Tensor: ...
 
-    def pixels(self, numbers: Tensor) -> Tensor:
-        """(n, 3, size, size) uint8."""
+    @property
+    def attributes(self) -> Tensor: ...
+
+    @property
+    def splits(self) -> Tensor: ...
+
+    def inputs(self, numbers: Tensor) -> Tensor:
+        """(n, 3, size, size) uint8, or (n, features) float32."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Grouped(Setting):
             labels, places = data.labels[numbers], data.attributes[numbers]
             attributes = {name: places, "conflict": self.conflict(data)[numbers]}
             attributes["group"] = 2 * labels + places
-            return Environment(title, data.pixels(numbers), labels, attributes, numbers)
+            return Environment(title, data.inputs(numbers), labels, attributes, numbers)
 
         held_out = (environment("validation", validation),) if len(validation) else ()
         return Drawn(

@@ -9,7 +9,8 @@ Photographs are read when they are needed, once in a process, and stay in memory
 
 Differences from the authors' code: 1. the largest square in a photograph's middle is scaled to `size`; theirs scales
 Waterbirds to 256 × 256 whatever its shape, and cuts the middle out; 2. nothing is augmented; 3. no network comes with
-weights learned on ImageNet.
+weights learned on ImageNet: `features` names a file of them, and then a frozen network stands before the one that is
+trained.
 """
 
 import csv
@@ -28,6 +29,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from invtutor.fields import within
+from invtutor.worlds.frozen import Frozen
 from invtutor.worlds.grouped import TEST, TRAIN, Grouped, Pictures
 from invtutor.worlds.missing import DataError
 from invtutor.worlds.mnist import data_folder
@@ -54,10 +56,17 @@ class Album:
     size: int
     kept: dict[int, np.ndarray] = field(default_factory=dict)
 
+    @property
+    def key(self) -> str:
+        """What no other photographs have: their files, the length of each and when it was written, and their size."""
+        found = (path.stat() for _, path in self.files)
+        told = [(str(path), s.st_size, s.st_mtime_ns) for (_, path), s in zip(self.files, found, strict=True)]
+        return f"{self.size} {told}"
+
     def __str__(self) -> str:
         return f"{len(self.files):,} photographs in {self.folder}, at {self.size} × {self.size} pixels"
 
-    def pixels(self, numbers: Tensor) -> Tensor:
+    def inputs(self, numbers: Tensor) -> Tensor:
         """(n, 3, size, size) uint8. Raises `DataError`, naming file and row, where one cannot be read."""
         missing = [number for number in numbers.tolist() if number not in self.kept]
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as readers:
@@ -80,12 +89,15 @@ class Album:
 
 @dataclass(frozen=True)
 class Photographs(Grouped):
-    """What is drawn of an album. Inputs are (n, 3, size, size) uint8."""
+    """What is drawn of an album. Inputs are (n, 3, size, size) uint8 or, with `features`, (n, features) float32."""
 
     folder: str = ""
     """The folder below `$INVTUTOR_DATA`, or its full path; empty for its published name."""
     size: int = within(64, 8, 224)
     """Side of the photographs, in pixels."""
+    features: str = ""
+    """A file below `$INVTUTOR_DATA`, or its full path, with the weights of torchvision's ResNet-18, -34 or -50 in the
+    safetensors form: inputs are what it makes of the photographs, made once and kept. Empty for the photographs."""
 
     published: ClassVar[str]
     """The folder's name as it is published."""
@@ -93,9 +105,10 @@ class Photographs(Grouped):
     """Where it is to be had, and on which terms."""
     budgets = MappingProxyType({"smoke": {"samples": 400, "test_samples": 200, "size": 32}})
 
-    def load(self) -> Album:
+    def load(self) -> Pictures:
         """The album in the folder, of which no photograph has been read. Raises `DataError`."""
-        return self.open(data_folder() / (self.folder or self.published), self.size)
+        album = self.open(data_folder() / (self.folder or self.published), self.size)
+        return Frozen(album, data_folder() / self.features) if self.features else album
 
     @classmethod
     @cache

@@ -40,7 +40,7 @@ def test_the_published_layouts_are_read(write: Callable, kind: type[Photographs]
     assert (album.labels.tolist(), album.attributes.tolist(), album.splits.tolist()) == tuple(
         map(list, zip(*samples(), strict=True))
     )
-    pixels = album.pixels(torch.arange(len(album.files)))
+    pixels = album.inputs(torch.arange(len(album.files)))
     assert pixels.shape == (74, 3, 16, 16) and pixels.dtype == torch.uint8
     middle, corner = pixels[:, :, 7, 7], pixels[:, :, 0, 0]
     assert torch.equal((middle[:, 1] > 150).long(), album.labels), "yellow is red with green"
@@ -99,7 +99,7 @@ def test_gray_pictures_and_pictures_of_any_shape_are_squares_of_color(root: Path
     folder = root / "waterbird_complete95_forest2water2"
     Image.new("L", (10, 90), 77).save(folder / str(rows[0]["img_filename"]))
     Image.new("RGBA", (90, 10), (1, 2, 3, 0)).save(folder / str(rows[1]["img_filename"]), format="PNG")
-    pixels = Waterbirds(size=12).load().pixels(torch.tensor([0, 1]))
+    pixels = Waterbirds(size=12).load().inputs(torch.tensor([0, 1]))
     assert (pixels[0] == 77).all() and pixels[1, :, 5, 5].tolist() == [1, 2, 3]
 
 
