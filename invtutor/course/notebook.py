@@ -40,7 +40,7 @@ from invtutor.runs.recipe import Recipe, find_device, parameter
 from invtutor.runs.run import Run, run
 from invtutor.worlds.digits import Digits, load_digits
 
-__all__ = ["STANDARD", "Sitting", "begin", "peak_memory", "picture", "show"]
+__all__ = ["STANDARD", "Sitting", "begin", "peak_memory", "picture", "show", "table"]
 
 STANDARD: Mapping[str, object] = {
     "flip_rates": [0.1, 0.2],
@@ -64,6 +64,21 @@ def show(*objects: object, folded: str = "") -> None:
     for thing in objects:
         code = f"```python\n{textwrap.dedent(inspect.getsource(thing)).rstrip()}\n```"  # type: ignore[arg-type]
         display(Markdown(f"<details><summary>{folded}</summary>\n\n{code}\n\n</details>" if folded else code))
+
+
+def table(rows: Mapping[str, Mapping[str, object]], corner: str = "") -> None:
+    """Display a table: a line for each row, with its columns in the order of the first; a row may lack some.
+
+    corner: what stands over the names of the rows. Numbers are shown as they are given: format them before.
+    """
+    columns = list(next(iter(rows.values()), {}))
+    lines = [[name, *(str(row.get(column, "")) for column in columns)] for name, row in rows.items()]
+    every = [[corner, *columns], *lines]
+    widths = [max(map(len, column)) for column in zip(*every, strict=True)]
+    plain = "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in every)
+    ruled = [every[0], ["---"] + ["---:"] * len(columns), *lines]
+    markdown = "\n".join(f"| {' | '.join(line)} |" for line in ruled)
+    display({"text/markdown": markdown, "text/plain": plain}, raw=True)
 
 
 class Pictured(Protocol):

@@ -319,6 +319,14 @@ def test_picture_carries_its_alt_text(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen["data"]["image/png"] and seen["data"]["text/plain"] == "a panel"
 
 
+def test_a_table_is_one_where_it_can_be_and_columns_of_text_elsewhere(shown: list[Any]) -> None:
+    notebook.table({"ERM": {"p=0.1": "90.0", "p=0.9": 10}, "best": {"p=0.9": "75.0"}}, "accuracy, %")
+    wanted = "| accuracy, % | p=0.1 | p=0.9 |\n| --- | ---: | ---: |\n| ERM | 90.0 | 10 |\n| best |  | 75.0 |"
+    assert shown[0]["text/markdown"] == wanted
+    plain = "accuracy, %  p=0.1  p=0.9\nERM          90.0   10\nbest                75.0"
+    assert shown[0]["text/plain"] == plain
+
+
 def test_show_gives_the_source(shown: list[Any]) -> None:
     notebook.show(notebook.picture)
     assert shown[0].data.startswith("```python\ndef picture(")
