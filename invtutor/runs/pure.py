@@ -75,7 +75,7 @@ def pure(algorithm: Algorithm) -> Step:
     return step
 
 
-def trace(step: Step, *example: Any) -> torch.fx.GraphModule:
+def trace(step: Callable[..., Any], *example: Any) -> torch.fx.GraphModule:
     """The graph of a step, for arguments of the example's shapes; all tensors among them are its inputs."""
     from torch.fx.experimental.proxy_tensor import make_fx
 

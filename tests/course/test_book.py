@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -16,10 +17,12 @@ from small_lessons import write_lesson
 
 from invtutor.cli import main
 from invtutor.course import book, lessons
+from invtutor.course.book import live
 from invtutor.course.kernel import LessonError
 from invtutor.files import foreign
 from invtutor.widgets import Panel
 from invtutor.widgets.panel import MIME, frames
+from invtutor.worlds.digits import Digits
 
 ALT = "A black point, the further to the right the larger the number."
 PANEL = """\
@@ -98,10 +101,14 @@ def site(shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real lessons, with the outputs that are stored in them."""
+def stored(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real lessons, with the outputs that are stored in them; one method of their live panels is enough here."""
     out = tmp_path_factory.mktemp("stored")
-    assert main(["book", "--stored", "--out", str(out)]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("invtutor.worlds.colored_mnist.load_digits", lambda *_, **__: digits)
+        patch.setattr(live, "METHODS", ("irmv1",))
+        patch.setattr(live, "SIZES", {128: 500})
+        assert main(["book", "--stored", "--out", str(out)]) == 0
     return out
 
 
@@ -172,6 +179,28 @@ def test_a_cell_that_is_folded_in_the_notebook_is_folded_on_its_page() -> None:
     page, _ = book._exporter().from_notebook_node(notebook, resources)
     before, _, after = page.partition("<details><summary>Code</summary>")
     assert "seen" in before and "folded" in after.partition("</details>")[0]
+
+
+def test_a_live_panel_stands_where_a_lesson_calls_it_and_on_the_first_page(stored: Path) -> None:
+    calls = {
+        path.stem: [
+            cell.source for cell in nbformat.read(path, as_version=4).cells if re.search(r"\blive\(", cell.source)
+        ]
+        for path in lessons.folder().glob("*.ipynb")
+    }
+    assert sum(map(bool, calls.values())) >= 6
+    for name, sources in calls.items():
+        page = Page(stored / f"{name}.html")
+        panels = [section for section in page.all("section") if section.get("class") == "live"]
+        assert len(panels) == len(sources)
+        assert [file["src"] for file in page.all("script") if "live" in file["src"]] == (
+            ["live/trainer.js", "live/live.js"] if sources else []
+        )
+    (first,) = [section for section in Page(stored / "index.html").all("section") if section.get("class") == "live"]
+    assert first["data-start"] == "irmv1"
+    assert {path.name for path in (stored / "live").iterdir()} == {
+        *live.FILES, "digits.js", "settings.js", "irmv1-128.js", "judge-128.js"
+    }  # fmt: skip
 
 
 def test_sliders_find_a_picture_and_its_words_at_every_position(site: Path) -> None:

@@ -106,11 +106,13 @@ def _executed(lesson: Lesson, profile: str, folder: Path, limits: Limits, quiet:
 def _render(every: Sequence[Lesson], notebooks: Sequence[Path], site: Path, profile: str | None) -> None:
     from pygments.formatters import HtmlFormatter
 
+    from invtutor.course.book.live import mark_panels, write_live
     from invtutor.widgets.panel import MIME
 
     exporter = _exporter()
     pages = [_Page(f"{lesson.path.stem}.html", lesson.title, lesson.minutes) for lesson in every]
     shared = {"pages": pages, "profile": profile, "frames": MIME, "undescribed": UNDESCRIBED}
+    trains = False
 
     def write(file: str, page: str) -> None:
         (site / file).write_text(page, encoding="utf-8", errors="replace")  # a file's name may hold half a sign
@@ -118,7 +120,9 @@ def _render(every: Sequence[Lesson], notebooks: Sequence[Path], site: Path, prof
     for number, path in enumerate(notebooks):
         notebook = read(path)
         _move_frames(notebook, number, site)
+        trains |= (here := mark_panels(notebook))
         beside = {
+            "live": here,
             "previous": pages[number - 1] if number else None,
             "next": pages[number + 1] if number + 1 < len(pages) else None,
             "sections": re.findall(r"^## +(.+)$", _prose(notebook), re.MULTILINE),
@@ -132,7 +136,11 @@ def _render(every: Sequence[Lesson], notebooks: Sequence[Path], site: Path, prof
             ) as error:  # a converter's, about something that we did not foresee in a stranger's notebook
                 raise LessonError(f"{path.name} cannot become a page: {type(error).__name__}: {error}") from None
         write(pages[number].file, body)
-    write("index.html", exporter.environment.get_template("contents.html.j2").render(resources=shared))
+    write(
+        "index.html", exporter.environment.get_template("contents.html.j2").render(resources=shared | {"live": trains})
+    )
+    if trains:
+        write_live(site)
     colors = HtmlFormatter(style="default").get_style_defs(".highlight")
     write(STYLE, (HERE / STYLE).read_text(encoding="utf-8") + colors + "\n")
     shutil.copy(HERE / SCRIPT, site)
