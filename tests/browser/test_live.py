@@ -3,6 +3,7 @@
 import base64
 import shlex
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -196,8 +197,8 @@ def test_the_story_from_a_folder(page: Any, panel: Any, complaints: list[str]) -
 
     words = shlex.split(panel.locator("code").text_content())
     assert words[:3] == ["invtutor", "run", "irmv1"]
-    recipe = read_recipe("irmv1", dict(word.split("=", 1) for word in words[4::2] if not word.startswith("--steer")))
-    (change,) = [parse_change(word.partition("=")[2]) for word in words if word.startswith("--steer=")]
+    recipe = read_recipe("irmv1", dict(word.split("=", 1) for flag, word in pairwise(words) if flag == "-p"))
+    *_, change = [parse_change(word.partition("=")[2]) for word in words if word.startswith("--steer=")]
     taken = page.evaluate(f"{PANEL}.state.taken")
     assert recipe == live_recipe("irmv1", 64).but(steps=taken)
     assert change.name == "penalty_weight" and change.value == 1 and 150 < change.step < taken
@@ -225,7 +226,7 @@ def test_it_is_steered_by_keys_and_a_hidden_page_pauses(page: Any, panel: Any, c
     choose(panel, "Preset", "α too large: inverted")
     page.wait_for_function(f"{PANEL}.state?.taken === 0 && {PANEL}.begun.method === 'meta_irm'")
     assert "What to look for: each inner step overshoots" in panel.get_by_role("status").inner_text()
-    assert panel.locator("label", has_text="α").locator("output").inner_text() == "3"
+    assert panel.locator("label", has_text="α").locator(".value").inner_text() == "3"
     assert not complaints
 
 

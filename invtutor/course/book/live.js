@@ -178,7 +178,7 @@ live.Panel = class {
   }
 
   slider(text, rungs, value, act, event = "input") {
-    const { make } = live, input = make("input", { type: "range", min: 0, max: rungs.length - 1, step: 1 }), output = make("output");
+    const { make } = live, input = make("input", { type: "range", min: 0, max: rungs.length - 1, step: 1 }), output = make("span", { className: "value" });
     const show = () => {
       output.textContent = rungs[input.value].toLocaleString("en", { maximumFractionDigits: 10 });
       input.setAttribute("aria-valuetext", output.textContent);
