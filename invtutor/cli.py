@@ -1,4 +1,4 @@
-"""The command line: ``invtutor lab | run | course | book | reproduce | lessons | doctor | link | refresh``."""
+"""The command line: ``invtutor lab | run | course | book | lessons | doctor | link | refresh``, and those of tables."""
 
 import argparse
 import functools
@@ -14,7 +14,8 @@ from typing import NoReturn
 
 from invtutor import doctor
 from invtutor.course import copies, kernel, lessons, links, runner, whole
-from invtutor.words import shown
+from invtutor.tables import commands as tables
+from invtutor.words import named, shown
 
 __all__ = ["main"]
 
@@ -131,20 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     outputs.add_argument("--stored", action="store_true", help=text)
     execution(book, parameters=False)
 
-    text = "run the papers' tables and print them beside what is published; killed, it goes on where it was"
-    reproduce = command(_reproduce, text, "--tables colored_mnist ablations --seeds 3")
-    text = "the budget: smoke, quick or paper, whose full batches want a GPU (default: %(default)s)"
-    reproduce.add_argument("--profile", default="quick", metavar="NAME", help=text)
-    text = "which tables (default: all)"
-    reproduce.add_argument("--tables", nargs="+", default=[], metavar="NAME", help=text)
-    text = "seeds a row, 0 to N-1 (default: each table's own number)"
-    reproduce.add_argument("--seeds", type=int, metavar="N", help=text)
-    text = "the folder of results, a file a run; what it or DIR.jsonl holds is not run again (default: results/PROFILE)"
-    reproduce.add_argument("--out", metavar="DIR", help=text)
-    reproduce.add_argument("--source", default="auto", metavar="NAME", help="digits: auto, mnist or rendered")
-    reproduce.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N")
-    reproduce.add_argument("--quiet", action="store_true", help="no progress bar")
-
+    tables.add(command)
     command(_lessons, "list the lessons with their parameters", "")
     command(_doctor, "report what the course finds on this machine, down to the digits", "")
 
@@ -175,19 +163,6 @@ def _above_zero(name: str, text: str) -> float:
 
 def _limits(arguments: argparse.Namespace) -> kernel.Limits:
     return kernel.Limits(arguments.timeout, arguments.max_output, arguments.memory)
-
-
-def _given(pairs: Sequence[str]) -> dict[str, str]:
-    """The -p options as a mapping. Raises ValueError for one without `=`, and for a name given twice."""
-    given: dict[str, str] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not (name and equals):
-            raise ValueError(f"Option -p should be NAME=VALUE. Found {shown(pair)}.")
-        if name in given:
-            raise ValueError(f"Parameter `{name}` is given twice.")
-        given[name] = value
-    return given
 
 
 # ------------------------------------------------------------------------------------------------- commands
@@ -230,7 +205,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.steer:
         raise ValueError("Option --steer is for a method, such as `invtutor run irmv1`; a lesson has no knobs.")
     out = arguments.out or Path("results") / lesson.path.stem
-    given = _given(arguments.given)
+    given = named(arguments.given)
     report = runner.run_lesson(lesson, given, out=out, limits=_limits(arguments), quiet=arguments.quiet)
     print(report)
     print(f"Notebook{' and result.json' if report.record else ''} in {report.notebook.parent}")
@@ -247,7 +222,7 @@ def _run_method(arguments: argparse.Namespace) -> int:
     from invtutor.runs.commands import parse_change, read_recipe
     from invtutor.runs.session import execute
 
-    recipe = read_recipe(arguments.lesson, _given(arguments.given))
+    recipe = read_recipe(arguments.lesson, named(arguments.given))
     changes = [parse_change(text) for text in arguments.steer]
     out = Path(arguments.out or Path("results") / arguments.lesson)
     session = execute(recipe, changes, out)
@@ -262,27 +237,8 @@ def _run_method(arguments: argparse.Namespace) -> int:
 
 
 def _course(arguments: argparse.Namespace) -> int:
-    given = _given(arguments.given)
+    given = named(arguments.given)
     whole.run_course(arguments.out, given, limits=_limits(arguments), quiet=arguments.quiet)
-    return 0
-
-
-def _reproduce(arguments: argparse.Namespace) -> int:
-    from invtutor import tables
-    from invtutor.tables import executors  # with torch, which takes seconds to load
-
-    out = Path(arguments.out or f"results/{arguments.profile}")
-    if out.suffix == ".jsonl":  # the packed form of the folder beside it, to which new runs go
-        out = out.with_suffix("")
-    names = ("profile", "tables", "seeds", "source", "device", "quiet")
-    try:
-        results = executors.reproduce(out, **{name: getattr(arguments, name) for name in names})
-    except FloatingPointError as error:
-        return _complain(f"{error} The runs before it are in {out}.", 1)
-    print("Accuracy in %, mean ± standard deviation over seeds; in brackets what is published.")
-    for table in arguments.tables or tables.TABLES:
-        print(f"\n{tables.layout(results, table, arguments.profile)}")
-    print(f"\n{len(results)} runs in {out}")
     return 0
 
 

@@ -6,10 +6,10 @@ Recipes, methods, the command line, lessons and panels all read it there.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import field, fields
 from functools import cache
-from types import NoneType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from invtutor.words import literal, meant, shown
@@ -77,10 +77,15 @@ def range_of(owner: type, name: str) -> Range | None:
     return next((each.metadata.get("range") for each in fields(owner) if each.name == name), None)
 
 
-def knobs(owner: type[Any]) -> dict[str, Any]:
+def knobs(owner: type[Any]) -> Mapping[str, Any]:
     """The fields of a dataclass that a text could set, with their defaults."""
+    return _knobs(owner)  # type: ignore[arg-type]
+
+
+@cache
+def _knobs(owner: type[Any]) -> Mapping[str, Any]:
     plain = [name for name, hint in hints(owner).items() if _plain(hint)]  # type: ignore[arg-type]
-    return {each.name: each.default for each in fields(owner) if each.name in plain}
+    return MappingProxyType({each.name: each.default for each in fields(owner) if each.name in plain})
 
 
 def require(name: str, holds: bool, wish: str, found: object) -> None:
@@ -102,9 +107,8 @@ def check(thing: Any) -> None:
 
     Raises ValueError, naming the field.
     """
-    for name, hint in hints(type(thing)).items():  # type: ignore[arg-type]
-        if _plain(hint):
-            object.__setattr__(thing, name, valid(type(thing), name, getattr(thing, name)))
+    for name in knobs(type(thing)):
+        object.__setattr__(thing, name, valid(type(thing), name, getattr(thing, name)))
 
 
 def valid(owner: type, name: str, given: object) -> Any:
@@ -134,9 +138,10 @@ def from_text(hint: Any, text: str) -> object:
         return text
 
 
-def members(hint: Any) -> Iterator[Any]:
+@cache
+def members(hint: Any) -> tuple[Any, ...]:
     """The types of a union, or the one that it is."""
-    yield from get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 
 def _plain(hint: Any) -> bool:
@@ -153,21 +158,21 @@ def _cast(hint: Any, limits: Range | None, given: object) -> Any:
     for part in members(hint):
         if part is NoneType:
             fits = given is None
-        elif get_origin(part) is Literal:
-            fits = any(type(given) is type(word) and given == word for word in get_args(part))
-        elif get_origin(part) is tuple:
-            if isinstance(given, list | tuple):
-                low, high = limits.items if limits else (1, 100)
-                if low <= len(given) <= high:
-                    return tuple(_cast(get_args(part)[0], limits, item) for item in given)
-            fits = False
         elif part is float:
             fits = type(given) in (int, float)
             if fits:
                 given = float(given)  # type: ignore[arg-type]
                 fits = math.isfinite(given) and (limits is None or given in limits)
-        else:
+        elif part in (bool, int, str):
             fits = type(given) is part and (part is not int or limits is None or given in limits)
+        elif get_origin(part) is Literal:
+            fits = any(type(given) is type(word) and given == word for word in get_args(part))
+        else:
+            if isinstance(given, list | tuple):
+                low, high = limits.items if limits else (1, 100)
+                if low <= len(given) <= high:
+                    return tuple(_cast(get_args(part)[0], limits, item) for item in given)
+            fits = False
         if fits:
             return given
     raise TypeError

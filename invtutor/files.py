@@ -13,7 +13,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +36,23 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
         os.replace(scratch / "whole", target)
 
 
-def write_once(path: str | os.PathLike[str], content: str) -> None:
-    """Write a file as `write_atomically` does, unless there is one: what is there is never replaced."""
+def write_once(path: str | os.PathLike[str], content: str, scratch: Path | None = None) -> None:
+    """Write a file as `write_atomically` does, unless there is one: what is there is never replaced.
+
+    scratch: an `own_folder` beside it, for who writes many; None makes one.
+    """
     target = Path(path)
-    with own_folder(target.parent) as scratch:
-        (scratch / "whole").write_bytes(content.encode())
+    with nullcontext(scratch) if scratch else own_folder(target.parent) as place:
+        whole = place / target.name
+        whole.write_bytes(content.encode())
         try:
-            os.link(scratch / "whole", target)
-        except OSError:  # it is there; or a file system without links
-            if not os.path.lexists(target):
-                os.replace(scratch / "whole", target)
+            os.link(whole, target)
+        except OSError:  # it is there; or a file system without links, where those who write take turns
+            with _alone(target.parent), suppress(FileExistsError):  # Windows, which locks no folder, renames over none
+                if not os.path.lexists(target):
+                    os.rename(whole, target)
+        finally:
+            whole.unlink(missing_ok=True)
 
 
 def check_writable(folder: Path) -> None:

@@ -4,9 +4,9 @@ import ast
 import difflib
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-__all__ = ["guess", "literal", "meant", "shown", "unknown"]
+__all__ = ["guess", "literal", "meant", "named", "shown", "unknown"]
 
 
 def shown(value: object) -> str:
@@ -50,3 +50,16 @@ def literal(text: str, *, flag: bool = False) -> object:
             return ast.literal_eval(text.strip().title() if flag else text.strip())
         except (TypeError, ValueError, SyntaxError, OverflowError, RecursionError, MemoryError):
             raise ValueError(f"{shown(text)} is no value") from None
+
+
+def named(pairs: Sequence[str]) -> dict[str, str]:
+    """Words NAME=VALUE, as after -p, as a mapping. Raises ValueError for one without `=` and for a name given twice."""
+    given: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals):
+            raise ValueError(f"Option -p should be NAME=VALUE. Found {shown(pair)}.")
+        if name in given:
+            raise ValueError(f"Parameter `{name}` is given twice.")
+        given[name] = value
+    return given

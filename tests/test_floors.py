@@ -52,9 +52,11 @@ ROOMS = {
     "filelock": {"files"},
     "dask": {"tables"},
     "distributed": {"tables"},
+    "dask_jobqueue": {"tables"},
+    "pandas": {"tables"},
 }
 LAZY = {"torchvision", "PIL", "papermill", "nbclient", "nbformat", "jupyter_client", "dask", "distributed"}
-LAZY |= {"nbconvert", "pygments", "latex2mathml", "bleach", "zmq"}
+LAZY |= {"dask_jobqueue", "pandas", "nbconvert", "pygments", "latex2mathml", "bleach", "zmq"}
 
 
 class Import(NamedTuple):

@@ -10,13 +10,18 @@ from invtutor.runs.knobs import KNOBS, Change
 from invtutor.runs.recipe import Recipe, owner
 from invtutor.words import meant, shown, unknown
 
-__all__ = ["options", "parse_change", "read_recipe", "text_of"]
+__all__ = ["options", "parse_change", "read_recipe", "settable", "text_of"]
 
 
 def _given(recipe: Recipe) -> dict[str, Any]:
     """What a command says of a recipe; how often it is watched is left out, since it changes no step."""
     named = {name: getattr(recipe, name) for name in ("world", "network")}
     return named | {name: value for name, value in recipe.values.items() if name != "every"}
+
+
+def settable(recipe: Recipe) -> list[str]:
+    """What `-p` can set of a recipe of this method and world."""
+    return ["profile", *_given(recipe), "every"]
 
 
 def options(recipe: Recipe) -> list[str]:
@@ -49,10 +54,9 @@ def read_recipe(method: str, given: Mapping[str, str]) -> Recipe:
     texts = dict(given)
     world = {"world": texts["world"]} if "world" in texts else {}
     base = Recipe.profile(texts.pop("profile", "quick"), method, **world)
-    known = ["profile", *_given(base), "every"]
     for name in texts:
-        if name not in known:
-            raise ValueError(unknown(name, known, method))
+        if name not in settable(base):
+            raise ValueError(unknown(name, settable(base), method))
     values = {}
     for name, text in texts.items():
         kind = owner(name, base)

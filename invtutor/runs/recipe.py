@@ -21,6 +21,9 @@ from invtutor.worlds.world import Setting
 __all__ = ["Parameters", "Recipe", "find_device", "label", "limits", "own", "owner", "parameter"]
 
 
+_NOTHING = nn.Identity()  # the model of a method that is made for its checks alone
+
+
 def label(method: str) -> str:
     """What legends and tables call a method of `ALGORITHMS`."""
     return ALGORITHMS[method].label
@@ -42,12 +45,12 @@ class Recipe:
 
     algorithm: str = "erm"
     """The method, by its name in `algorithms.ALGORITHMS`: erm, irmv1, vrex, …"""
-    hyper: Mapping[str, float | bool | str] = field(default_factory=dict, hash=False)
+    hyper: Mapping[str, float | bool | str] = field(default_factory=dict)
     """The method's own hyper-parameters by the names of its class, such as penalty_weight. Numbers and switches; words
     where the class declares a Literal of them."""
     world: str = "colored_mnist"
     """The world, by its name in `worlds.WORLDS`."""
-    world_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    world_options: Mapping[str, Any] = field(default_factory=dict)
     """The world's knobs by the names of its class, such as flip_rates."""
     network: str = "perceptron"
     """The network, by its name in `networks.NETWORKS`."""
@@ -98,11 +101,14 @@ class Recipe:
         object.__setattr__(self, "device", _device_words(self.device))
         check(self)
         setting = self.setting
-        method = kind(nn.Identity(), l2=self.l2, **self.hyper)  # which itself refuses what it cannot be
+        method = kind(_NOTHING, l2=self.l2, **self.hyper)  # which itself refuses what it cannot be
         if (sizes := setting.sizes()) is not None:
             method.fits(sizes, self.batch_size)
         object.__setattr__(self, "hyper", {name: getattr(method, name) for name in own(self.algorithm)})
         object.__setattr__(self, "world_options", {name: getattr(setting, name) for name in knobs(type(setting))})
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
 
     def __getattr__(self, name: str) -> Any:
         """A knob of the world or a hyper-parameter of the method, by its own name."""
@@ -165,7 +171,7 @@ class Recipe:
         plain = {each.name: getattr(self, each.name) for each in fields(self)}
         return json.dumps(plain, sort_keys=True, ensure_ascii=False)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Twenty hexadecimal digits, the same for equal recipes and for no others."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:20]
@@ -173,7 +179,11 @@ class Recipe:
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
         """Read what `to_json` wrote, or wrote when recipes held the knobs of Colored MNIST beside their own."""
-        values = json.loads(text)
+        return cls.from_values(json.loads(text))
+
+    @classmethod
+    def from_values(cls, values: Any) -> "Recipe":
+        """As `from_json`, from what a JSON text has been read into."""
         require("text", isinstance(values, dict), "a JSON object", values)
         if "world" not in values:
             options = {name: values.pop(name) for name in knobs(WORLDS[cls.world]) if name in values}

@@ -4,8 +4,13 @@ from importlib import import_module
 from typing import Any
 
 # Where each name lives. They are fetched when asked for: who wants a `sheet` alone need not wait for torch.
-_HOME = {"TABLES": "plan", "MEASURED": "store", "Store": "store"}
-_HOME |= dict.fromkeys(("beside", "candidates", "collect", "color_balanced", "layout", "theirs", "values"), "reading")
+_HOMES = {
+    "executors": ("reproduce", "sweep"),
+    "plan": ("TABLES",),
+    "reading": ("beside", "candidates", "collect", "color_balanced", "layout", "settings", "theirs", "values"),
+    "store": ("MEASURED", "Store"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = sorted(_HOME)
 

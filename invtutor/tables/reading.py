@@ -1,37 +1,38 @@
 """What the tables say: results sorted into rows, measured beside published."""
 
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, median
+from typing import Any
 
 import torch
 
+from invtutor.runs.commands import text_of
 from invtutor.runs.history import spread
-from invtutor.runs.recipe import Recipe
-from invtutor.tables.plan import RATES, TABLES, Row, placed
+from invtutor.runs.recipe import Recipe, label
+from invtutor.tables.plan import PLACES, RATES, TABLES, Row, series
 from invtutor.tables.published import Published, published
 from invtutor.tables.selection import CRITERIA, Candidate, chosen
 from invtutor.tables.sheet import Sheet
 from invtutor.tables.store import Result
 from invtutor.worlds.risks import accuracy_curve
 
-__all__ = ["beside", "candidates", "collect", "color_balanced", "layout", "theirs", "values"]
+__all__ = ["beside", "candidates", "collect", "color_balanced", "layout", "settings", "theirs", "values"]
 
 
 def collect(results: Iterable[Result], table: str, profile: str = "quick") -> dict[Row, list[Result]]:
     """For each row of a table its results in order of their seeds, on whatever device and digits; empty where none was
     run."""
-    by_setting: dict[str, list[Result]] = {}
-    for result in results:
-        by_setting.setdefault(_setting(result.recipe), []).append(result)
-    rows = {row: by_setting.get(row.recipe(profile).digest, []) for row in TABLES[table].rows}
+    by_setting = _by_setting(results)
+    rows = {row: by_setting.get(series(row.recipe(profile)), []) for row in TABLES[table].rows}
     return {row: sorted(found, key=lambda result: result.recipe.seed) for row, found in rows.items()}
 
 
-@lru_cache(4096)
-def _setting(recipe: Recipe) -> str:
-    """The digest that a recipe's seeds share; kept, since a lesson reads the same results a hundred times."""
-    return placed(recipe, 0, "auto", "auto").digest
+def _by_setting(results: Iterable[Result]) -> dict[tuple[Any, ...], list[Result]]:
+    found: dict[tuple[Any, ...], list[Result]] = {}
+    for result in results:
+        found.setdefault(series(result.recipe), []).append(result)
+    return found
 
 
 def values(found: Sequence[Result], column: str) -> dict[int, float]:
@@ -105,6 +106,37 @@ def layout(results: Iterable[Result], table: str, profile: str = "quick") -> She
         seconds = f"{median(result.cpu for result in found):.1f}" if found else "–"
         rows.append([("  " if group else "") + row.label, *cells, str(len(found)), seconds])
     return Sheet([TABLES[table].title, *columns, "seeds", "s a run"], rows)
+
+
+def settings(results: Iterable[Result]) -> Sheet:
+    """A line for every setting, whatever table it belongs to: what tells it from the others, and mean ± standard
+    deviation in % over its seeds of the accuracies that training and choosing have not seen."""
+    found = list(_by_setting(results).values())
+    recipes = [some[0].recipe for some in found]
+    said = [{"world": recipe.world, "network": recipe.network, **recipe.values} for recipe in recipes]
+    names = dict.fromkeys(name for line in said for name in line if name not in PLACES)
+    told = [name for name in names if len({line.get(name, _UNSAID) for line in said}) > 1]
+    measured = dict.fromkeys(name for some in found for result in some for name in result.metrics)
+    columns = ["train", *(name for name in measured if name.split()[0] in ("test", "gray"))]
+    rows = []
+    for some, recipe, line in sorted(
+        zip(found, recipes, said, strict=True), key=lambda one: _rank(one[1], one[2], told)
+    ):
+        knobs = [text_of(line[name]) if name in line else "–" for name in told]
+        cells = [spread(column).percent() if (column := _column(some, name)) else "–" for name in columns]
+        seconds = f"{median(result.cpu for result in some):.1f}"
+        rows.append([label(recipe.algorithm), *knobs, *cells, str(len(some)), seconds])
+    return Sheet(["Settings", *told, *columns, "seeds", "s a run"], rows)
+
+
+_UNSAID = object()
+
+
+def _rank(recipe: Recipe, line: Mapping[str, Any], told: Sequence[str]) -> list[Any]:
+    """Numbers by their size, words by the alphabet, and what is not said first."""
+    values = [line.get(name) for name in told]
+    numbers = [value if isinstance(value, int | float) else -math.inf for value in values]
+    return [recipe.algorithm, *zip(numbers, map(str, values), strict=True)]
 
 
 def _selection_layout(results: Sequence[Result], profile: str) -> Sheet:

@@ -6,22 +6,43 @@ are read; the folder alone is added to.
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
+from sys import intern
 from typing import Any
 
 import torch
 
 from invtutor.fields import require
-from invtutor.files import made_folder, write_atomically, write_once
+from invtutor.files import made_folder, own_folder, write_atomically, write_once
 from invtutor.runs.recipe import Recipe
+from invtutor.words import shown
 
-__all__ = ["MEASURED", "Result", "Store"]
+__all__ = ["MEASURED", "Result", "Results", "Store"]
 
 MEASURED = Path(__file__).parent / "measured" / "quick"
 """The results that come with the course: real MNIST, quick profile."""
+
+
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+
+
+def _shared(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; its names and words are in memory once, however many results have them."""
+    return {intern(name): intern(value) if type(value) is str else value for name, value in pairs}
+
+
+def _of_another_version(line: str | bytes) -> str:
+    """What to say of a result that another version of this package has made; empty where none did."""
+    try:
+        made, ours = json.loads(line)["made"]["invtutor"], version("invtutor")
+    except _UNREADABLE:
+        return ""
+    return f" (it was made by invtutor {shown(made)}, and this is {ours})" if made != ours else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +74,9 @@ class Result:
 
     @classmethod
     def from_json(cls, line: str | bytes) -> "Result":
-        """Read what `to_json` wrote. Raises ValueError, KeyError, TypeError, AttributeError, OverflowError or
-        RecursionError for anything else."""
-        values = json.loads(line)
-        result = cls(recipe=Recipe.from_json(json.dumps(values.pop("recipe"))), **values)
+        """Read what `to_json` wrote. Raises one of `_UNREADABLE` for anything else."""
+        values = json.loads(line, object_pairs_hook=_shared)
+        result = cls(recipe=Recipe.from_values(values.pop("recipe")), **values)
         corners = torch.tensor(result.corners, dtype=torch.float64)
         numbers = [*result.metrics.values(), *corners.flatten().tolist(), *result.validation, result.cpu]
         known = all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
@@ -66,6 +86,27 @@ class Result:
         require("validation", several, "two accuracies, or none", result.validation)
         require("made", all(isinstance(word, str) for word in result.made.values()), "texts", result.made)
         return result
+
+
+class Results(list[Result]):
+    """What was asked for, of what is there. diverged: by the name of each run that ended otherwise, why."""
+
+    def __init__(self, results: Iterable[Result] = (), diverged: Mapping[str, str] | None = None):
+        super().__init__(results)
+        self.diverged = dict(diverged or {})
+
+    def to_frame(self) -> Any:
+        """A `pandas.DataFrame` with a row for each run: what its recipe says, its metrics, what it cost and what made
+        it. Raises ImportError where there is no pandas."""
+        import pandas
+
+        rows = []
+        for result in self:
+            recipe = result.recipe
+            named = {"method": recipe.algorithm, "world": recipe.world, "network": recipe.network}
+            made = {name: value for name, value in result.made.items() if name not in recipe.values}
+            rows.append({**named, **recipe.values, **result.metrics, "cpu": result.cpu, **made})
+        return pandas.DataFrame(rows)
 
 
 class Store:
@@ -80,7 +121,7 @@ class Store:
         require("out", self.folder.is_dir() or not self.folder.exists(), "a folder for results", str(folder))
         self.packed = Path(f"{self.folder}.jsonl")
         self._results: dict[str, Result] = {}
-        self._seen: set[Path] = set()
+        self._seen: set[str] = set()
         for number, line in enumerate(self._lines(), start=1):
             if line.strip():
                 self._read(line, f"{self.packed}, line {number}")
@@ -88,9 +129,15 @@ class Store:
 
     def refresh(self) -> None:
         """Read what this program, or another, has added meanwhile."""
-        for path in sorted(set(self.folder.glob("[0-9a-f]" * 20 + ".json")) - self._seen):
+        for path in sorted(self.folder.glob("[0-9a-f]" * 20 + ".json")):
+            self._look(path.stem)
+
+    def _look(self, digest: str) -> None:
+        """Read the file of this name, once it is there."""
+        path = self.folder / f"{digest}.json"
+        if digest not in self._seen and path.is_file():
             self._read(path.read_bytes(), str(path))
-            self._seen.add(path)
+            self._seen.add(digest)
 
     def _lines(self) -> list[bytes]:
         """Those of the packed file. Once they were appended: what a kill left of the last one does not count."""
@@ -106,9 +153,9 @@ class Store:
     def _read(self, line: bytes, place: str) -> None:
         try:
             result = Result.from_json(line)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        except _UNREADABLE:
             wish = "a result of `invtutor reproduce`; mend or remove it, or choose another folder"
-            raise ValueError(f"{place} is not {wish}.") from None
+            raise ValueError(f"{place} is not {wish}{_of_another_version(line)}.") from None
         self._results[result.recipe.digest] = result
 
     def __len__(self) -> int:
@@ -118,6 +165,9 @@ class Store:
         return iter(self._results.values())
 
     def __contains__(self, recipe: Recipe) -> bool:
+        """Also where another program has added it meanwhile."""
+        if recipe.digest not in self._results:
+            self._look(recipe.digest)
         return recipe.digest in self._results
 
     def __getitem__(self, recipe: Recipe) -> Result:
@@ -126,9 +176,20 @@ class Store:
 
     def add(self, result: Result) -> None:
         """Keep a result, unless there is one of its recipe; the folder is made if need be."""
-        with made_folder(self.folder):
-            write_once(self.folder / f"{result.recipe.digest}.json", result.to_json() + "\n")
-        self.refresh()
+        with self.adding() as add:
+            add(result)
+
+    @contextmanager
+    def adding(self) -> Iterator[Callable[[Result], None]]:
+        """`add` for who adds many: one scratch folder serves them all."""
+        with made_folder(self.folder), own_folder(self.folder) as scratch:
+
+            def add(result: Result) -> None:
+                digest = result.recipe.digest
+                write_once(self.folder / f"{digest}.json", result.to_json() + "\n", scratch)
+                self._look(digest)
+
+            yield add
 
     def pack(self) -> None:
         """Write all that is there into the packed file; the folder is then no longer needed."""
