@@ -179,10 +179,12 @@ def test_reproduce(
 
     monkeypatch.setattr(executors, "run", diverges)
     assert main([*call, "--seeds", "3"]) == 1
-    assert capsys.readouterr().err == (
-        "invtutor: error: two_spurious: ERM, seed 2: risk is nan at step 3. "
-        f"The runs before it are in {Path('results/smoke')}.\n"
-    )
+    said = capsys.readouterr()
+    assert said.out.endswith(f"4 runs in {Path('results/smoke')}\n") and said.err.splitlines() == [
+        "two_spurious: ERM, seed 2: risk is nan at step 3.",
+        "two_spurious: V-REx, seed 2: risk is nan at step 3.",
+        "invtutor: error: 2 of the runs diverged; they are named above.",
+    ]
 
 
 def test_interrupt(shelf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -197,13 +197,24 @@ def test_rows_of_other_worlds(tmp_path: Path, small: list[Recipe]) -> None:
         assert line.split()[1] != "not" and "not run (–)" in line
 
 
-def test_a_run_that_diverges_is_named(small: list[Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_diverges_is_named_and_stops_no_other(
+    small: list[Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    go_on: Callable[..., Run] = executors.run
+
     def diverges(recipe: Recipe, **options: Any) -> Run:
-        raise FloatingPointError("risk is nan at step 3.")
+        if recipe.algorithm == "irmv1" and recipe.seed == 0:
+            raise FloatingPointError("risk is nan at step 3.")
+        return go_on(recipe, **options)
 
     monkeypatch.setattr(executors, "run", diverges)
-    with pytest.raises(FloatingPointError, match=r"^colored_mnist: ERM, seed 0: risk is nan at step 3\.$"):
-        reproduce(tmp_path / "results", "smoke", quiet=True)
+    results = reproduce(tmp_path / "results", "smoke", quiet=True)
+    name = "colored_mnist: IRMv1, seed 0"
+    assert len(results) == 4 and results.diverged == {name: "risk is nan at step 3."}
+    assert capsys.readouterr().err == f"{name}: risk is nan at step 3.\n"
+    monkeypatch.setattr(executors, "run", go_on)
+    again = reproduce(tmp_path / "results", "smoke", quiet=True)
+    assert len(again) == len(small) == 5 and not again.diverged, "what was not finished is run again"
 
 
 def test_the_bar_names_the_run(small: list[Recipe], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
