@@ -10,7 +10,7 @@ lab: install           ## JupyterLab on the first lesson
 	$(BIN)/invtutor lab --in-place
 
 course: install        ## every lesson headless: one line each, then methods × accuracy
-	$(BIN)/invtutor course --out results/course
+	$(BIN)/invtutor course --out results/course --workers $(WORKERS)
 
 book: install          ## the course as a static site, with sliders that need no kernel
 	$(BIN)/invtutor book --out results/book

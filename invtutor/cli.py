@@ -119,6 +119,8 @@ def _parser() -> argparse.ArgumentParser:
 
     course = command(_course, "execute every lesson headless, ending in one table", "-p source=rendered --quiet")
     course.add_argument("--out", metavar="DIR", default="results", help="one folder per lesson (default: %(default)s)")
+    text = "lessons at a time, which share the cores (default: %(default)s)"
+    course.add_argument("--workers", type=int, default=1, metavar="N", help=text)
     execution(course, parameters=True)
 
     text = "make a static site of the lessons, whose sliders need no kernel"
@@ -238,7 +240,8 @@ def _run_method(arguments: argparse.Namespace) -> int:
 
 def _course(arguments: argparse.Namespace) -> int:
     given = named(arguments.given)
-    whole.run_course(arguments.out, given, limits=_limits(arguments), quiet=arguments.quiet)
+    workers = arguments.workers
+    whole.run_course(arguments.out, given, limits=_limits(arguments), quiet=arguments.quiet, workers=workers)
     return 0
 
 

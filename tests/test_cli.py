@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import webbrowser
@@ -104,6 +105,19 @@ def test_run(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["reproduce", "--seeds", "1000000000"], "Parameter `seeds` should be"),
         (["course", "-p", "lamda=1"], "The course has no parameter `lamda`"),
         (["course", "-p", "seed=-1"], "Parameter `seed` should be"),
+        (["course", "--workers", "0"], "Parameter `workers` should be a whole number in [1, 100]. Found 0."),
+        (["sweep", "irmv"], "Parameter `method` should be one of"),
+        (["sweep", "irmv1", "-p", "seed"], "Option -p should be NAME=VALUE. Found 'seed'."),
+        (["sweep", "irmv1", "-p", "penalty=1"], "irmv1 has no parameter `penalty`; did you mean `penalty_weight`?"),
+        (["sweep", "irmv1", "-p", "seed=3:3"], "Parameter `seed` should be one value or more, such as 1,2 or 0:10."),
+        (["sweep", "irmv1", "-p", "device=tpu"], "Parameter `device` should be auto, or a device of torch"),
+        (["sweep", "erm", "--cluster", "tcp://10.0.0.1:80"], "Parameter `cluster` should be tls://… beyond this"),
+        (["sweep", "erm", "--workers", "-1"], "Parameter `workers` should be a whole number in [1, 10,000]. Found -1."),
+        (["reproduce", "--cluster", "slurm"], "Parameter `tls` should be three files"),
+        (["tables", "--tables", "colored"], "Parameter `tables` should be one of colored_mnist, insufficient"),
+        (["tables", "--format", "pdf"], "Parameter `format` should be one of text, csv, latex, markdown. Found 'pdf'"),
+        (["tables", "--profile", "fast"], "Parameter `profile` should be one of smoke, quick, paper. Found 'fast'."),
+        (["tables", "nowhere"], "There are no results in nowhere."),
         (["refresh", "9"], "There is no lesson '9'"),
         (["reproduce", "--tables", "colored"], "Parameter `tables` should be one of colored_mnist, insufficient"),
         (["reproduce", "--profile", "fast"], "Parameter `profile` should be one of smoke, quick, paper. Found 'fast'."),
@@ -148,6 +162,10 @@ def test_course(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[0] for line in said.out.splitlines() if line] == ["00_start", "03_irmv1", "accuracy,", "ERM"]
     assert said.err == "invtutor: error: 1 of 2 lessons failed: 03_irmv1\n"
     assert Path("all/00_start/result.json").exists()
+    assert main(["course", "--out", "both", "--workers", "2", "-p", "seed=5"]) == 1
+    both = capsys.readouterr()
+    assert both.err == said.err and Path("both/00_start/result.json").exists()
+    assert [line.split()[0] for line in both.out.splitlines() if line] == ["00_start", "03_irmv1", "accuracy,", "ERM"]
 
 
 def test_reproduce(
@@ -185,6 +203,20 @@ def test_reproduce(
         "two_spurious: V-REx, seed 2: risk is nan at step 3.",
         "invtutor: error: 2 of the runs diverged; they are named above.",
     ]
+
+
+def test_sweep_and_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    call = ["sweep", "irmv1", "-p", "world=spirals", "-p", "profile=smoke", "-p", "steps=2", "--quiet"]
+    assert main([*call, "-p", "penalty_weight=1,10", "-p", "seed=0:2"]) == 0
+    said = capsys.readouterr()
+    assert said.out.endswith(f"\n4 runs in {Path('results/sweep')}\n") and said.err == ""
+    assert main(["tables", "results/sweep"]) == 0
+    assert capsys.readouterr().out.strip() in said.out
+    assert main(["tables", "--tables", "ablations", "--format", "csv"]) == 0
+    assert capsys.readouterr().out.startswith("meta-IRM's ablations,test p=0.1,test p=0.9,seeds,s a run\nfull,")
+    assert main(["tables"]) == 0
+    assert len(re.findall(r"(?m) seeds|Model selection", capsys.readouterr().out)) >= 6
 
 
 def test_interrupt(shelf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

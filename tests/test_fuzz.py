@@ -20,6 +20,7 @@ from invtutor.fields import hints
 from invtutor.runs.knobs import KNOBS
 from invtutor.runs.recipe import Recipe, own
 from invtutor.runs.run import assemble, run
+from invtutor.tables import engine
 from invtutor.worlds import colored_mnist
 from invtutor.worlds.digits import Digits
 
@@ -46,7 +47,8 @@ TEXTS = [
 TEXTS += ["0.1,", "0.1,0.2", "[]", "()", "[0.1, 'x']", "0.1,0.2,0.3", "{}", "4294967296", "9" * 5000, "1_000", "१२"]
 TEXTS += ["[" * 2000, "\x00", "\x1b[31m1", "\ud800", "é" * 500, "lambda: 1", "1 or 2", "cpu", "mps", "cuda:99", "meta"]
 TEXTS += ["auto", "rendered", "smoke", "quick", "paper", "worst", "cosine", "groups", "5", "10", "390", "60000", "b'1'"]
-OPTIONS = ["seeds", "source", "device", "profile"]
+OPTIONS = ["seeds", "source", "device", "profile", "workers"]
+PLACES = ["workers", "cluster", "listen"]
 FIELDS = [*hints(Recipe), "profile", "penaltyweight", "lr", "λ", *(name for kind in ALGORITHMS for name in own(kind))]
 
 
@@ -65,6 +67,7 @@ def stubbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(copies, "copy_lessons", lambda *_: Stopped.stop())
     monkeypatch.setattr(colored_mnist, "load_digits", lambda *_, **__: Stopped.stop())
     monkeypatch.setattr(colored_mnist, "announce", lambda *_: None)
+    monkeypatch.setattr(engine.Engine, "each", lambda *_: Stopped.stop())
     monkeypatch.setattr(os, "execv", lambda *_: Stopped.stop())
     monkeypatch.setattr(subprocess, "call", lambda *_: 0)
     yield tmp_path
@@ -113,7 +116,13 @@ def call(rng: random.Random, shelf: list[lessons.Lesson]) -> list[str]:
     words = {
         5: ["run", name(rng, [lesson.name, lesson.name[:2]]), *pairs(parameters)],
         6: ["course", *pairs(parameters)],
-        7: ["reproduce", "--tables", name(rng, ["ablations"]), f"--{rng.choice(OPTIONS)}", text(rng)],
+        7: rng.choice(
+            [
+                ["reproduce", "--tables", name(rng, ["ablations"]), f"--{rng.choice(OPTIONS)}", text(rng)],
+                ["sweep", name(rng, list(ALGORITHMS)), *pairs(FIELDS), f"--{rng.choice(PLACES)}", text(rng)],
+                ["tables", f"--{rng.choice(['tables', 'format', 'profile'])}", text(rng)],
+            ]
+        ),
         8: ["link", text(rng), "--ref", text(rng), *rng.choice([[], ["--lesson", text(rng)]])],
         9: [rng.choice(["lab", "book", "refresh", "lessons", "dance", text(rng)]), *rng.choice([[], [text(rng)]])],
     }[kind]

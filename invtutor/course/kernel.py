@@ -12,9 +12,9 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ import psutil  # type: ignore[import-untyped]
 from invtutor.course.reading import first_line
 from invtutor.files import own_folder
 
-__all__ = ["USUAL", "LessonError", "Limits", "run_cells"]
+__all__ = ["USUAL", "LessonError", "Limits", "run_cells", "several"]
 
 
 @dataclass(frozen=True)
@@ -194,6 +194,7 @@ def _drive(client: Any, timeout: float, variables: Mapping[str, str]) -> None:
     In a thread with its own event loop: so it works under a running loop too, and nbclient cannot take over Ctrl-C.
     """
     interrupted = threading.Event()
+    _running.add(interrupted)
     deadline = time.monotonic() + timeout
     # What comes by the kernel's messages is counted; what it or its children write past them, without end, is not.
     null = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
@@ -239,4 +240,30 @@ def _drive(client: Any, timeout: float, variables: Mapping[str, str]) -> None:
             while not future.done():  # another Ctrl-C must not keep us from seeing the kernel off
                 with suppress(KeyboardInterrupt):
                     futures.wait([future])
+            raise
+        except TimeoutError:
+            if interrupted.is_set():  # by `several`, whose main thread has heard Ctrl-C
+                raise KeyboardInterrupt from None
+            raise
+        finally:
+            _running.discard(interrupted)
+
+
+_running: set[threading.Event] = set()  # what stops each kernel
+
+
+@contextmanager
+def several(workers: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """`map`, for functions that run kernels, in so many threads at once; results come in order. Ctrl-C ends the kernels
+    and starts no other."""
+    if workers == 1:
+        yield map
+        return
+    with futures.ThreadPoolExecutor(workers) as threads:
+        try:
+            yield threads.map
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            for interrupted in tuple(_running):
+                interrupted.set()
             raise
