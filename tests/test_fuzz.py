@@ -120,7 +120,7 @@ def call(rng: random.Random, shelf: list[lessons.Lesson]) -> list[str]:
             [
                 ["reproduce", "--tables", name(rng, ["ablations"]), f"--{rng.choice(OPTIONS)}", text(rng)],
                 ["sweep", name(rng, list(ALGORITHMS)), *pairs(FIELDS), f"--{rng.choice(PLACES)}", text(rng)],
-                ["tables", f"--{rng.choice(['tables', 'format', 'profile'])}", text(rng)],
+                ["tables", "nowhere", f"--{rng.choice(['tables', 'format', 'profile'])}", text(rng)],
             ]
         ),
         8: ["link", text(rng), "--ref", text(rng), *rng.choice([[], ["--lesson", text(rng)]])],

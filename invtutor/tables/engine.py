@@ -20,6 +20,7 @@ Task = TypeVar("Task")
 Done = TypeVar("Done")
 
 HERE = "127.0.0.1"
+BOARD = f"{HERE}:0"  # of dask's pages: whoever asks for none gets port 8787, and a worker's is open to everybody
 _ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d{1,5}")
 _LOOPBACK = re.compile(r"127(\.\d{1,3}){3}|localhost|\[::1\]")
 
@@ -163,7 +164,8 @@ class Engine:
             host=HERE,
             protocol="tls://",
             security=security,
-            dashboard_address=f"{HERE}:0",  # None would open port 8787, and ":0" would open one to everybody
+            dashboard_address=BOARD,
+            worker_dashboard_address=BOARD,
             memory_limit=0,
             silence_logs=logging.CRITICAL,
             scheduler_kwargs={"allowed_failures": KILLS},
@@ -178,8 +180,8 @@ class Engine:
             cores=1,
             processes=1,
             security=security,
-            scheduler_options={"host": self.listen, "dashboard_address": f"{HERE}:0", "allowed_failures": KILLS},
-            worker_extra_args=["--no-dashboard"],
+            scheduler_options={"host": self.listen, "dashboard_address": BOARD, "allowed_failures": KILLS},
+            worker_extra_args=["--dashboard-address", BOARD],
         )
 
 
