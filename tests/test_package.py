@@ -77,7 +77,11 @@ def imported(folder: Path) -> dict[str, Path]:
 def test_what_is_imported_is_declared() -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     base, extras = project.split("[project.optional-dependencies]")
-    where = {"book": "book/", "features": "worlds/frozen.py", "cluster": "tables/engine.py"}  # what an extra brings is imported nowhere else
+    where = {
+        "book": "book/",
+        "features": "worlds/frozen.py",
+        "cluster": "tables/engine.py",
+    }  # what an extra brings is imported nowhere else
     lines = (base, *(extras.split(f"{extra} =")[1].split("\n")[0] for extra in where))
     needed, *brought = (set(re.findall(r'"([\w-]+)(?:\[\w+\])?>=', line)) for line in lines)
     distributions = {"IPython": "ipython", "zmq": "pyzmq", "PIL": "pillow", "dask_jobqueue": "dask-jobqueue"}

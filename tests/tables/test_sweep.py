@@ -5,6 +5,7 @@ import io
 import json
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from invtutor.tables.executors import sweep
 from invtutor.tables.plan import END, Row, grid, series
 from invtutor.tables.reading import settings
 from invtutor.tables.store import MEASURED, Result, Results, Store
+from invtutor.widgets import filling
 
 SMALL: dict[str, Any] = {"world": "spirals", "profile": "smoke", "steps": 2}
 
@@ -119,6 +121,15 @@ def test_a_table_fills_as_runs_end(tmp_path: Path, capsys: pytest.CaptureFixture
     head, *rows = seen[-1].splitlines()
     assert head.split()[:3] == ["Settings", "penalty_weight", "train"]
     assert [row.split()[1] for row in rows] == ["1", "10"] and all(row.split()[-2] == "2" for row in rows)
+
+
+def test_a_table_fills_in_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Any] = []
+    handle = SimpleNamespace(update=shown.append)
+    monkeypatch.setattr("invtutor.widgets.filling.display", lambda sheet, display_id: shown.append(sheet) or handle)
+    results = sweep("irmv1", {**SMALL, "seed": "0:2"}, tmp_path, quiet=True, watch=filling())
+    assert [len(sheet.rows) for sheet in shown[:2]] == [0, 1]
+    assert str(shown[-1]) == str(settings(results))
 
 
 def test_settings_of_several_methods() -> None:
