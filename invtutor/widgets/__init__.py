@@ -5,7 +5,7 @@ a panel owns one object `Figure`, draws under a lock and shows PNG bytes; no pyp
 """
 
 from invtutor.widgets.digit_stepper import DigitStepper
-from invtutor.widgets.filling import filling
+from invtutor.widgets.filling_table import filling
 from invtutor.widgets.gradient_rules import gradient_rules_panel, threshold_panel
 from invtutor.widgets.live_panel import Live, live
 from invtutor.widgets.panel import Panel
