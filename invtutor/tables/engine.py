@@ -5,7 +5,7 @@ import platform
 import re
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
@@ -158,18 +158,21 @@ class Engine:
         """Workers on this machine. Who else works on it could run programs in our name, were there no certificates."""
         from distributed import LocalCluster
 
-        return LocalCluster(
-            n_workers=self.workers,
-            threads_per_worker=1,
-            host=HERE,
-            protocol="tls://",
-            security=security,
-            dashboard_address=BOARD,
-            worker_dashboard_address=BOARD,
-            memory_limit=0,
-            silence_logs=logging.CRITICAL,
-            scheduler_kwargs={"allowed_failures": KILLS},
-        )
+        options = {
+            "n_workers": self.workers,
+            "threads_per_worker": 1,
+            "host": HERE,
+            "protocol": "tls://",
+            "security": security,
+            "dashboard_address": BOARD,
+            "worker_dashboard_address": BOARD,
+            "memory_limit": 0,
+            "silence_logs": logging.CRITICAL,
+            "scheduler_kwargs": {"allowed_failures": KILLS},
+        }
+        with suppress(RuntimeError):  # one was killed before it was up: once more
+            return LocalCluster(**options)
+        return LocalCluster(**options)
 
     def _slurm(self, security: Any) -> Any:
         """A scheduler here, whose workers are SLURM's jobs, as dask's own settings (`jobqueue.slurm`) shape them."""

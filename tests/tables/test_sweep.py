@@ -126,7 +126,12 @@ def test_a_table_fills_as_runs_end(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_a_table_fills_in_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[Any] = []
     handle = SimpleNamespace(update=shown.append)
-    monkeypatch.setattr("invtutor.widgets.filling_table.display", lambda sheet, display_id: shown.append(sheet) or handle)
+
+    def display(sheet: Any, display_id: bool) -> Any:
+        shown.append(sheet)
+        return handle
+
+    monkeypatch.setattr("invtutor.widgets.filling_table.display", display)
     results = sweep("irmv1", {**SMALL, "seed": "0:2"}, tmp_path, quiet=True, watch=filling())
     assert [len(sheet.rows) for sheet in shown[:2]] == [0, 1]
     assert str(shown[-1]) == str(settings(results))
