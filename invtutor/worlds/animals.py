@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from tqdm import tqdm
 from invtutor.worlds.drawing import SIDE, TRAITS, draw_animals, draw_places
 from invtutor.worlds.grouped import TEST, TRAIN, VALIDATION, Grouped
 from invtutor.worlds.kept import kept
+from invtutor.worlds.world import SMALL_RESIDUAL
 
 __all__ = ["Animals", "Menagerie", "draw_menagerie"]
 
@@ -94,17 +95,6 @@ def _are_animals(images: Tensor, *others: Tensor) -> bool:
     )
 
 
-# Four convolutions see too little of an animal at once; a residual network's last ones see all of it.
-_NETWORK: Mapping[str, Any] = {
-    "network": "residual",
-    "width": 4,
-    "l2": 1e-4,
-    "learning_rate": 5e-3,
-    "decay": "cosine",
-    "anneal": 0,
-}
-
-
 @cache
 def _menagerie() -> Menagerie:
     """The pictures, drawn where they are not kept."""
@@ -119,8 +109,8 @@ class Animals(Grouped):
     attribute = "place", "land", "water"
     budgets = MappingProxyType(
         {
-            "smoke": {**_NETWORK, "samples": 400, "test_samples": 200, "batch_size": 16, "steps": 10},
-            "quick": {**_NETWORK, "batch_size": 24, "steps": 200},
+            "smoke": {**SMALL_RESIDUAL, "samples": 400, "test_samples": 200, "batch_size": 16, "steps": 10},
+            "quick": {**SMALL_RESIDUAL, "samples": 6000, "test_samples": 1000, "batch_size": 24, "steps": 160},
         }
     )
 

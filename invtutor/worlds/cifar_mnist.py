@@ -27,7 +27,7 @@ from invtutor.worlds.digits import Digits, Source, load_digits
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.mnist import announce
 from invtutor.worlds.shapes import draw_shapes
-from invtutor.worlds.world import Drawn, Setting
+from invtutor.worlds.world import SMALL_RESIDUAL, Drawn, Setting
 
 __all__ = ["CIFARMNIST", "Halves", "ShapesMNIST", "undigited"]
 
@@ -193,6 +193,12 @@ class ShapesMNIST(Dominoes):
     """MNIST's 0 and 1 on drawn triangles (0) and squares (1)."""
 
     label = "shapes under MNIST"
+    budgets = MappingProxyType(
+        {
+            **Dominoes.budgets,
+            "quick": {**SMALL_RESIDUAL, "samples": 3000, "batch_size": 24, "steps": 120},
+        }
+    )
 
     @staticmethod
     @cache
