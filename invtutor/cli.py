@@ -1,4 +1,4 @@
-"""The command line: ``invtutor lab | run | course | book | lessons | doctor | link | refresh``, and those of tables."""
+"""The command line: ``invtutor lab | run | course | book | grade | lessons | doctor | link | refresh``, and tables."""
 
 import argparse
 import functools
@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from invtutor import doctor
 from invtutor.course import copies, kernel, lessons, links, runner, whole
+from invtutor.course.grading import command as grading
 from invtutor.tables import commands as tables
 from invtutor.words import named, shown
 
@@ -87,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(command=function)
         return added
 
-    def execution(added: argparse.ArgumentParser, *, parameters: bool) -> None:
+    def execution(added: argparse.ArgumentParser, *, parameters: bool) -> argparse.ArgumentParser:
         if parameters:
             text = "set a parameter of the lesson, any number of times; `invtutor lessons` lists them"
             added.add_argument("-p", dest="given", action="append", default=[], metavar="NAME=VALUE", help=text)
@@ -102,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         number = functools.partial(_above_zero, "memory")
         added.add_argument("--memory", type=number, default=usual.memory, metavar="MB", help=text)
         added.add_argument("--quiet", action="store_true", help="no progress bar")
+        return added
 
     lab = command(_lab, "open the lessons in JupyterLab", "my-course --lesson 03")
     lab.add_argument("folder", nargs="?", metavar="DIR", help="copy them there first (default: invtutor-lessons)")
@@ -135,6 +137,9 @@ def _parser() -> argparse.ArgumentParser:
     execution(book, parameters=False)
 
     tables.add(command)
+    text = "execute the notebooks of a class and write a table of marks; stopped, it goes on where it was"
+    grading.options(execution(command(_grade, text, "submissions --lesson 03 --workers 4"), parameters=False))
+
     command(_lessons, "list the lessons with their parameters", "")
     command(_doctor, "report what the course finds on this machine, down to the digits", "")
 
@@ -252,6 +257,10 @@ def _book(arguments: argparse.Namespace) -> int:
     profile = None if arguments.stored else arguments.profile
     print(book.write_book(arguments.out, chosen, profile=profile, limits=_limits(arguments), quiet=arguments.quiet))
     return 0
+
+
+def _grade(arguments: argparse.Namespace) -> int:
+    return grading.run(arguments, _limits(arguments))
 
 
 def _lessons(arguments: argparse.Namespace) -> int:

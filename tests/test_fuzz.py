@@ -16,6 +16,7 @@ from invtutor import cli
 from invtutor.algorithms import ALGORITHMS
 from invtutor.cli import main
 from invtutor.course import book, copies, lessons, runner, whole
+from invtutor.course.grading import marks
 from invtutor.fields import hints
 from invtutor.runs.knobs import KNOBS
 from invtutor.runs.recipe import Recipe, own
@@ -64,6 +65,7 @@ def stubbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(lessons, "_inspect", functools.cache(lessons._inspect))  # reading a notebook takes 0.1 s
     for module, name in ((runner, "run_lesson"), (whole, "run_course"), (runner, "refresh"), (book, "write_book")):
         monkeypatch.setattr(module, name, lambda *_, **__: Stopped.stop())
+    monkeypatch.setattr(marks, "run_cells", lambda *_, **__: Stopped.stop())
     monkeypatch.setattr(copies, "copy_lessons", lambda *_: Stopped.stop())
     monkeypatch.setattr(colored_mnist, "load_digits", lambda *_, **__: Stopped.stop())
     monkeypatch.setattr(colored_mnist, "announce", lambda *_: None)
@@ -106,7 +108,7 @@ def call(rng: random.Random, shelf: list[lessons.Lesson]) -> list[str]:
         count = rng.choice([0, 1, 1, 1, 2, 3])
         return [word for _ in range(count) for word in (option, f"{name(rng, known)}={text(rng)}")]
 
-    kind = rng.randrange(10)
+    kind = rng.randrange(11)
     lesson = rng.choice(shelf)
     parameters = [parameter.name for parameter in lesson.parameters]
     if kind < 5:
@@ -124,6 +126,7 @@ def call(rng: random.Random, shelf: list[lessons.Lesson]) -> list[str]:
             ]
         ),
         8: ["link", text(rng), "--ref", text(rng), *rng.choice([[], ["--lesson", text(rng)]])],
+        10: ["grade", text(rng).replace("/", ""), rng.choice(["--out", "--lesson", "--workers"]), text(rng)],
         9: [rng.choice(["lab", "book", "refresh", "lessons", "dance", text(rng)]), *rng.choice([[], [text(rng)]])],
     }[kind]
     limit = rng.choice(["--timeout", "--memory", "--max-output", "--fats"])

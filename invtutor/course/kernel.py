@@ -22,6 +22,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 
 from invtutor.course.reading import first_line
+from invtutor.course.wall import MOST_PROCESSES, Wall
 from invtutor.files import own_folder
 
 __all__ = ["USUAL", "LessonError", "Limits", "run_cells", "several"]
@@ -56,10 +57,22 @@ class LessonError(RuntimeError):
 USUAL = Limits()
 
 
-def run_cells(notebook: Any, path: Path, limits: Limits, quiet: bool, variables: Mapping[str, str]) -> None:
+def run_cells(
+    notebook: Any,
+    path: Path,
+    limits: Limits,
+    quiet: bool,
+    variables: Mapping[str, str],
+    *,
+    wall: Wall | None = None,
+    go_on: bool = False,
+    stop: threading.Event | None = None,
+) -> None:
     """Execute a notebook in place, by a kernel of this very Python that works where `path` lies.
 
-    variables: what the kernel's environment has besides. Raises LessonError where it fails or oversteps a limit.
+    variables: what the kernel's environment has besides. wall: it works behind it, in its folder. go_on: a cell that
+    raises is no failure, and the next is run. stop: set by another thread, it ends the run. Raises LessonError where it
+    fails or oversteps a limit.
     """
     import zmq.asyncio
     from jupyter_client.kernelspec import KernelSpecManager
@@ -99,6 +112,10 @@ def run_cells(notebook: Any, path: Path, limits: Limits, quiet: bool, variables:
                 return f"more than {limits.max_output:g} MB of output"
             if limits.memory and _memory(mark) > limits.memory:
                 return f"more than {limits.memory:g} MB of memory"
+            if wall and wall.written() > limits.max_output + before:
+                return f"more than {limits.max_output:g} MB of files"
+            if wall and len(_processes(mark)) > MOST_PROCESSES:
+                return f"more than {MOST_PROCESSES} processes"
             return ""
 
     def at_start(cell: Any, cell_index: int) -> None:
@@ -108,7 +125,7 @@ def run_cells(notebook: Any, path: Path, limits: Limits, quiet: bool, variables:
     def at_end(cell: Any, cell_index: int, execute_reply: Any) -> None:
         bar.update()
         client.running = False
-        for state in client.widget_state.values():
+        for state in () if go_on else client.widget_state.values():
             for output in state.get("outputs", ()):
                 if output["output_type"] == "error":  # the kernel takes a cell as done whose widget shows a traceback
                     raise LessonError(f"in a widget, {output['ename']}: {output['evalue']}")
@@ -118,10 +135,14 @@ def run_cells(notebook: Any, path: Path, limits: Limits, quiet: bool, variables:
         tqdm(total=count, desc=path.stem, unit="cell", disable=quiet, leave=False) as bar,
     ):
         files = {"transport": "ipc", "ip": f"{sockets}/k"} if os.name == "posix" else {}
+        mark, before = str(sockets), wall.written() if wall else 0.0
         native = KernelSpecManager(kernel_dirs=[])  # no installed kernelspec, which may be another Python
         manager = AsyncKernelManager(
             kernel_name="python3", kernel_spec_manager=native, connection_file=f"{sockets}/kernel.json", **files
         )
+        behind = wall.command(mark, {**variables, _MARK: mark}) if wall and wall.stands else []
+        if manager.kernel_spec:
+            manager.kernel_spec.argv[:0] = behind
         context = zmq.asyncio.Context()
         context.setsockopt(zmq.MAXMSGSIZE, most)  # a connection ends before a larger message is in our memory
         manager.client = functools.partial(manager.client, context=context)  # type: ignore[method-assign]
@@ -132,13 +153,15 @@ def run_cells(notebook: Any, path: Path, limits: Limits, quiet: bool, variables:
             iopub_timeout=60,
             record_timing=False,
             resources={"metadata": {"path": str(path.parent)}},
-            extra_arguments=[_DIE_WITH.format(os.getpid())] if os.name == "posix" else [],
+            extra_arguments=[_DIE_WITH.format(os.getpid())]
+            if os.name == "posix" and not (wall and wall.stands)
+            else [],
+            allow_errors=go_on,
             on_cell_execute=at_start,
             on_cell_executed=at_end,
         )
-        mark = str(sockets)
         try:
-            _drive(client, limits.timeout, {**variables, _MARK: mark})
+            _drive(client, limits.timeout, {**variables, _MARK: mark}, stop or threading.Event())
         except CellExecutionError as error:
             cause = f"{error.ename}: {error.evalue}"
         except DeadKernelError:
@@ -188,12 +211,11 @@ def _memory(mark: str) -> float:
     return held / 1e6
 
 
-def _drive(client: Any, timeout: float, variables: Mapping[str, str]) -> None:
+def _drive(client: Any, timeout: float, variables: Mapping[str, str], interrupted: threading.Event) -> None:
     """Run nbclient to its end, to a limit, or to Ctrl-C, and see the kernel and its processes off in any case.
 
     In a thread with its own event loop: so it works under a running loop too, and nbclient cannot take over Ctrl-C.
     """
-    interrupted = threading.Event()
     _running.add(interrupted)
     deadline = time.monotonic() + timeout
     # What comes by the kernel's messages is counted; what it or its children write past them, without end, is not.

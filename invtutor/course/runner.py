@@ -17,7 +17,7 @@ from invtutor.course.lessons import Lesson
 from invtutor.course.reading import is_tagged, read, written
 from invtutor.files import finite, is_sealed, same, sealed, workplace, write_atomically
 
-__all__ = ["Report", "refresh", "refuse", "run_lesson"]
+__all__ = ["Report", "inject", "refresh", "refuse", "run_lesson"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def run_lesson(
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.outputs = []
-        _inject(notebook, values | lesson.own({"out_dir": str(scratch)}))
+        inject(notebook, values | lesson.own({"out_dir": str(scratch)}))
 
         def place(name: str, record: Mapping[str, Any] | None = None) -> None:
             """Put the notebook, and a record beside it, in `out`: both are whole before either is to be seen."""
@@ -114,7 +114,7 @@ def _announce_digits(lesson: Lesson, values: Mapping[str, Any]) -> None:
             raise LessonError(f"{lesson.path.stem}: {error}") from None
 
 
-def _inject(notebook: Any, values: Mapping[str, object]) -> None:
+def inject(notebook: Any, values: Mapping[str, object]) -> None:
     """Put a cell with these values behind the parameters cell, in place of one that papermill or we left there."""
     import nbformat
 

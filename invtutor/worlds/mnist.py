@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from invtutor.files import check_writable, clear, write_atomically
 
-__all__ = ["FILES", "DigitsError", "announce", "cache_folder", "data_folder", "ensure", "load", "look"]
+__all__ = ["FILES", "DigitsError", "announce", "cache_folder", "data_folder", "ensure", "load", "look", "raw_folder"]
 
 FILES = {  # name of each raw file: its size in bytes, its sha256
     "train-images-idx3-ubyte": (47_040_016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
@@ -115,7 +115,7 @@ def _say(line: str) -> None:
 # ------------------------------------------------------------------------------------------------- reading
 
 
-def _raw(root: Path) -> Path:
+def raw_folder(root: Path) -> Path:
     """The folder of the files below `root`, which may be that folder itself, or MNIST's. The first that has most of
     them; where there are none, the one that its names speak for."""
     places = [root / "MNIST" / "raw", root / "raw", root]
@@ -139,7 +139,7 @@ def _spellings(raw: Path, name: str) -> Iterator[Path]:
 
 def _gather() -> tuple[Path, Contents, Contents, Faults]:
     """The folder that was named; what is whole there; of the rest, what is whole in the cache; and what is nowhere."""
-    raw, own = _raw(data_folder()), cache_folder() / "MNIST" / "raw"
+    raw, own = raw_folder(data_folder()), cache_folder() / "MNIST" / "raw"
     contents, faults = _read(raw, FILES)
     elsewhere, _ = _read(own, faults) if own != raw else ({}, {})
     return raw, contents, elsewhere, {name: fault for name, fault in faults.items() if name not in elsewhere}

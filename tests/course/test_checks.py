@@ -2,6 +2,7 @@
 what went in, what was wanted and what was found."""
 
 import itertools
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -683,6 +684,17 @@ def broken(*_: object, **__: object) -> None:
     raise KeyError("mine")
 
 
+def told(check: Any, student: Function) -> Any:
+    """What another process hears of a student's answers."""
+    return json.loads(json.dumps(check.tell(student)))
+
+
+@pytest.mark.parametrize("made_up", [{"answers": []}, {"answers": 3}, {"answers": [[{}, 1]] * 5}, {"x": 1}])
+def test_what_cannot_be_read_is_no_answer(made_up: dict[str, Any]) -> None:
+    assert checks.check_slope.verdict(made_up).message == "slope: not yet. What your function gave cannot be read."
+    assert checks.check_slope.verdict({}).mark == "untouched"
+
+
 def test_every_check_has_enough_answers() -> None:
     assert NAMES == sorted(RIGHT) == sorted(WRONG)
     assert min(map(len, RIGHT.values())) >= 4
@@ -693,9 +705,11 @@ def test_every_check_has_enough_answers() -> None:
     ("name", "student"), [pytest.param(n, f, id=f"{n}-{i}") for n in NAMES for i, f in enumerate(RIGHT[n])]
 )
 def test_a_right_answer_passes_however_it_is_written(name: str, student: Function) -> None:
-    verdict = getattr(checks, name)(student)
+    check = getattr(checks, name)
+    verdict = check(student)
     assert verdict, verdict
     assert repr(verdict).startswith("✓")
+    assert check.verdict(told(check, student)) == verdict
 
 
 @pytest.mark.parametrize(
@@ -708,6 +722,7 @@ def test_a_mistake_is_named_where_it_is_known_and_else_shown(name: str, student:
     assert not verdict.passed
     assert hint in verdict.message, verdict
     assert repr(verdict).startswith("✗")
+    assert check.verdict(told(check, student)) == verdict
     accused = [known for known in check.mistakes if known in verdict.message]
     assert len(accused) <= (hint != SHOWN), verdict
     assert verdict.mark == "hint" and verdict.exercise == check.title

@@ -19,7 +19,7 @@ PLANS = {name: int(n) * 60 for name, n in {"One hour": "1", "Three hours": "3", 
 
 
 def test_it_is_a_page_and_not_a_book() -> None:
-    assert 900 <= len(re.sub(r"[|*#`$-]", " ", TEXT).split()) <= 1800
+    assert 900 <= len(re.sub(r"[|*#`$-]", " ", TEXT).split()) <= 3500
 
 
 @pytest.mark.parametrize("lesson", lessons.paths(), ids=lambda path: path.stem)
@@ -49,7 +49,7 @@ def test_links_sections_and_exercises_exist() -> None:
 
 def test_commands_are_those_of_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = re.findall(r"(?:^|`)(invtutor [^`\n]+)", TEXT, re.MULTILINE)
-    assert {call.split()[1] for call in calls} >= {"doctor", "run", "link", "lab", "course"}
+    assert {call.split()[1] for call in calls} >= {"doctor", "run", "link", "lab", "course", "grade"}
     for call in calls:
         cli._parser().parse_args(shlex.split(call)[1:])  # leaves with SystemExit where it knows a word not
 

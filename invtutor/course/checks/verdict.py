@@ -7,18 +7,19 @@ every example. Otherwise it shows the first example that goes wrong: what went i
 check never raises because of the student's function; it returns a `Verdict` that shows itself in the notebook.
 """
 
+import base64
 import copy
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, update_wrapper
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["NOTHING", "RIGHT", "Check", "Function", "Hint", "Mark", "Rows", "Verdict", "check"]
+__all__ = ["NOTHING", "RIGHT", "Answer", "Check", "Function", "Hint", "Mark", "Rows", "Verdict", "check"]
 
 Function = Callable[..., Any]
 Rows = Iterator[tuple[Any, ...]]
@@ -59,6 +60,24 @@ class Hint(Exception):
     """What a student should read; raised wherever a check finds it out."""
 
 
+class Answer(NamedTuple):
+    """What a student's function gave for one example: its value, and that value's slopes where they are asked for (None
+    where gradients cannot flow)."""
+
+    value: Any
+    slopes: Tensor | None
+
+
+class Told(NamedTuple):
+    """A value that is no numbers, as another process told of it."""
+
+    kind: str
+    words: str
+
+    def __repr__(self) -> str:
+        return self.words
+
+
 @dataclass(eq=False, repr=False)
 class Check:
     """The check of one exercise, called with the student's function.
@@ -88,10 +107,39 @@ class Check:
         update_wrapper(self, self.rows)
 
     def __call__(self, student: Function) -> Verdict:
+        return self._verdict(lambda: self._answers(student))
+
+    def tell(self, student: Function) -> dict[str, Any]:
+        """The student's answers as JSON, for a `verdict` in another process, which nothing in this one can sway."""
         try:
-            with torch.random.fork_rng(devices=[]):  # the student's own draws go on where they were
-                torch.manual_seed(0)
-                self._judge(student)
+            return {"answers": [[_packed(part) for part in answer] for answer in self._answers(student)]}
+        except NotImplementedError:
+            return {}
+        except Hint as hint:
+            return {"hint": str(hint)}
+
+    def verdict(self, told: dict[str, Any]) -> Verdict:
+        """The verdict on what `tell` gave, be it damaged or made up."""
+
+        def answers() -> list[Answer]:
+            if not told:
+                raise NotImplementedError
+            if "hint" in told:
+                raise Hint(str(told["hint"]))
+            try:
+                found = [Answer(*map(_unpacked, parts)) for parts in told["answers"]]
+            except Exception:  # whatever a stranger may have made of it
+                found = []
+            if len(found) != len(self.examples):
+                raise Hint("What your function gave cannot be read.")
+            return found
+
+        return self._verdict(answers)
+
+    def _verdict(self, answers: Callable[[], list[Answer]]) -> Verdict:
+        try:
+            with torch.random.fork_rng(devices=[]):
+                self._judge(answers())
         except NotImplementedError:
             return Verdict(self.title, "untouched", f"{self.title}: not written yet. {self.start}")
         except Hint as hint:
@@ -143,12 +191,21 @@ class Check:
             raise Hint(self.keeps)
         return value, own
 
-    def _judge(self, student: Function) -> None:
+    def _answers(self, student: Function) -> list[Answer]:
         if not callable(student):
             raise Hint("Hand over the function itself: its name, without brackets after it.")
+        with torch.random.fork_rng(devices=[]):  # the student's own draws go on where they were
+            torch.manual_seed(0)
+            return [self._answer(*self._tried(student, arguments)) for arguments in self.examples]
+
+    def _answer(self, value: Any, own: Sequence[Any]) -> Answer:
+        flows = self.leaves and isinstance(value, Tensor) and value.requires_grad
+        return Answer(value, _slopes(value, own, self.leaves) if flows else None)
+
+    def _judge(self, found: Sequence[Answer]) -> None:
         answer, *others = self.known[RIGHT]
-        found = [self._tried(student, arguments) for arguments in self.examples]
-        wanted = [self._call(answer, arguments) for arguments in self.examples]
+        torch.manual_seed(0)
+        wanted = [self._answer(*self._call(answer, arguments)) for arguments in self.examples]
         values = [value for value, _ in found]
         if any(self._agree(function, values) for function in others):
             return
@@ -156,15 +213,11 @@ class Check:
             if not self._same(value, right):
                 raise Hint(self._recognized(values) or self._compared(arguments, value, right))
         if self.leaves:
-            for pair, wish in zip(found, wanted, strict=True):
-                self._judge_slopes(*pair, _slopes(*wish, self.leaves))
-
-    def _judge_slopes(self, value: Any, own: Sequence[Any], wish: Tensor) -> None:
-        if not (isinstance(value, Tensor) and value.requires_grad):
-            raise Hint(CUT)
-        slope = _slopes(value, own, self.leaves)
-        if not self._same(slope, wish):
-            raise Hint(self.slopes if slope.isfinite().all() else self.infinite)
+            for (_, slopes), (_, wish) in zip(found, wanted, strict=True):
+                if slopes is None:
+                    raise Hint(CUT)
+                if not self._same(slopes, wish):
+                    raise Hint(self.slopes if slopes.isfinite().all() else self.infinite)
 
     def _recognized(self, values: Sequence[Any]) -> str:
         agreed = (hint for hint, wrong in self.mistakes.items() if any(self._agree(one, values) for one in wrong))
@@ -183,6 +236,8 @@ class Check:
         return ", ".join(f"{name} = {_seen(_value(a))}" for name, a in zip(self.names, arguments, strict=True))
 
     def _same(self, found: Any, wanted: Any) -> bool:
+        if isinstance(found, Told) and not isinstance(wanted, Tensor):
+            return found == _told(wanted)
         if not (isinstance(found, Tensor) and isinstance(wanted, Tensor)):
             return type(found) is type(wanted) and bool(found == wanted)
         if wanted.dim() == 0 and found.numel() == 1:  # one number is one number, whatever its shape
@@ -216,6 +271,36 @@ def _value(found: Any) -> Any:
     except (TypeError, ValueError, RuntimeError):
         return found
     return found if number.is_complex() else number.double()
+
+
+def _told(value: Any) -> Told:
+    return Told(type(value).__qualname__, repr(value)[:10_000])
+
+
+def _packed(value: Any) -> Any:
+    """A value of `_value` as JSON."""
+    if not isinstance(value, Tensor):
+        return None if value is None else _told(value)
+    numbers = value.detach().contiguous().cpu().numpy()
+    return {
+        "dtype": str(numbers.dtype),
+        "shape": list(numbers.shape),
+        "bytes": base64.b64encode(numbers.tobytes()).decode(),
+    }
+
+
+_KINDS = (torch.float16, torch.float32, torch.float64, torch.complex64, torch.complex128)
+
+
+def _unpacked(told: Any) -> Any:
+    if told is None:
+        return None
+    if isinstance(told, list):
+        return Told(*map(str, told))
+    kind = {str(kind).partition(".")[2]: kind for kind in _KINDS}[told["dtype"]]
+    data = bytearray(base64.b64decode(told["bytes"]))
+    flat = torch.frombuffer(data, dtype=kind) if data else torch.empty(0, dtype=kind)
+    return flat.reshape(told["shape"])
 
 
 def _slopes(value: Tensor, own: Sequence[Any], leaves: Sequence[int]) -> Tensor:
