@@ -19,7 +19,6 @@ from invtutor.runs.recipe import Recipe, find_device
 from invtutor.runs.run import build_world, run
 from invtutor.tables.engine import Engine
 from invtutor.tables.plan import grid, placed, plan
-from invtutor.tables.selection import validation_corners
 from invtutor.tables.store import Result, Results, Store
 
 __all__ = ["reproduce", "sweep"]
@@ -173,4 +172,4 @@ def _result(recipe: Recipe, profile: str) -> Result:
         "invtutor": version("invtutor"),
     }
     corners = () if done.corners is None else done.corners.tolist()
-    return Result(recipe, done.metrics, cpu, made, corners, validation_corners(done.algorithm.predict, world))
+    return Result(recipe, done.metrics, cpu, made, corners, world.validation_corners(done.algorithm.predict))

@@ -5,48 +5,14 @@ are theirs, and one that trusts no single environment.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 
 import torch
 
-from invtutor.worlds.colored_mnist import ColoredWorld
-from invtutor.worlds.environment import Environment
-from invtutor.worlds.risks import Predictor, accuracy_curve, correct
-from invtutor.worlds.world import World
+from invtutor.worlds.risks import accuracy_curve
 
-__all__ = ["CRITERIA", "Candidate", "chosen", "ranking", "recolored", "select", "validation_corners"]
-
-
-def recolored(environment: Environment, shift: int) -> Environment:
-    """The same samples, each in the color (label + shift) mod k: shift 0 agrees with the label, 1 is the flip.
-
-    Raises ValueError where color cannot be repainted: in a world with patches, or one without colors.
-    """
-    if "color" not in environment.attributes or "patch" in environment.attributes:
-        raise ValueError("Parameter `environment` should have colors and no patches.")
-    classes = environment.inputs.shape[1]
-    colors = (environment.labels + shift) % classes
-    rows = torch.arange(len(colors), device=colors.device)
-    inputs = torch.zeros_like(environment.inputs)
-    inputs[rows, colors] = environment.inputs[rows, environment["color"]]
-    painted = {"color": colors, "conflict": (colors != environment.labels).long()}
-    return replace(environment, inputs=inputs, attributes={**environment.attributes, **painted})
-
-
-def validation_corners(predict: Predictor, world: World) -> list[float]:
-    """Accuracy on the validation digits with every color agreeing, and with every color flipped: as
-    `ColoredWorld.corners` on the test digits, so that a choice need not touch those. Empty with patches, and
-    in other worlds."""
-    if not isinstance(world, ColoredWorld) or world.test_canvas.patch_draws is not None:
-        return []
-    accuracies = []
-    for shift in (0, 1):
-        painted = [e if world.grayscale else recolored(e, shift) for e in world.validation]
-        with torch.no_grad():
-            hits = torch.cat([correct(predict(e.inputs), e.labels) for e in painted])
-        accuracies.append(hits.double().mean().item())
-    return accuracies
+__all__ = ["CRITERIA", "Candidate", "chosen", "ranking", "select"]
 
 
 @dataclass(frozen=True)
@@ -54,8 +20,8 @@ class Candidate:
     """One setting of a method's hyper-parameters, trained, with all that a rule may look at. Accuracies in [0, 1].
 
     validation: on held-out samples of each training environment. left_out: in each training environment, by the same
-    setting trained without it. corners: `validation_corners`, for the rules that know the test environment. test: what
-    is reported in the end, and never looked at.
+    setting trained without it. corners: `World.validation_corners`, for the rules that know the test environment. test:
+    what is reported in the end, and never looked at.
     """
 
     method: str

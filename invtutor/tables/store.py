@@ -51,7 +51,7 @@ class Result:
 
     metrics: of the last step (`history.GLOSSARY`). cpu: processor seconds of the run, on all threads. made: device,
     digits, versions, date, profile. Of Colored MNIST also corners, the test accuracies with the color agreeing and
-    flipped (with patches, one row per color), and validation, `selection.validation_corners`; else these are empty.
+    flipped (with patches, one row per color), and validation, its `validation_corners`; else these are empty.
     """
 
     recipe: Recipe

@@ -12,8 +12,8 @@ from invtutor.algorithms.descent import descend, risk_at
 from invtutor.algorithms.meta_irm import MetaIRM
 from invtutor.fields import require
 from invtutor.figures import Figure
-from invtutor.tables.selection import recolored
 from invtutor.widgets.stages import Stages, listed
+from invtutor.worlds.colored_mnist import recolored
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import accuracy_curve, correct
 

@@ -24,11 +24,11 @@ from invtutor.worlds.bayes import Bayes
 from invtutor.worlds.digits import Digits, Source, load_digits
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.mnist import announce
-from invtutor.worlds.risks import accuracy, accuracy_curve, risk
+from invtutor.worlds.risks import accuracy, accuracy_curve, correct, risk
 from invtutor.worlds.world import Metrics, Predictor, Setting, World
 
 __all__ = ["OOD_RATE", "TEST_RATES", "Canvas", "ColoredMNIST", "ColoredWorld", "clean_labels", "colored_mnist"]
-__all__ += ["flipped", "painted"]
+__all__ += ["flipped", "painted", "recolored"]
 
 POOL, HELD_OUT = 50_000, 10_000  # of the 60,000 training digits: those to train on, and the tail for validation
 PATCH = 3  # side of the square that the optional second spurious feature puts into an upper corner
@@ -52,6 +52,22 @@ def painted(images: Tensor, colors: Tensor, count: int = 2) -> Tensor:
     inputs = torch.zeros(len(colors), count, *images.shape[1:], device=images.device)
     inputs[torch.arange(len(colors), device=colors.device), colors] = images
     return inputs
+
+
+def recolored(environment: Environment, shift: int) -> Environment:
+    """The same samples, each in the color (label + shift) mod k: shift 0 agrees with the label, 1 is the flip.
+
+    Raises ValueError where color cannot be repainted: in a world with patches, or one without colors.
+    """
+    if "color" not in environment.attributes or "patch" in environment.attributes:
+        raise ValueError("Parameter `environment` should have colors and no patches.")
+    classes = environment.inputs.shape[1]
+    colors = (environment.labels + shift) % classes
+    rows = torch.arange(len(colors), device=colors.device)
+    inputs = torch.zeros_like(environment.inputs)
+    inputs[rows, colors] = environment.inputs[rows, environment["color"]]
+    painted = {"color": colors, "conflict": (colors != environment.labels).long()}
+    return replace(environment, inputs=inputs, attributes={**environment.attributes, **painted})
 
 
 def uncolored(inputs: Tensor, patch: bool = False) -> Tensor:
@@ -198,6 +214,19 @@ class ColoredWorld(World):
     def corners(self, predict: Predictor) -> Tensor:
         """Accuracy in each of `tests`: (2,) for agreeing and flipped color; with patches (2, 2)."""
         return _square([accuracy(predict, environment) for environment in self.tests])
+
+    def validation_corners(self, predict: Predictor) -> list[float]:
+        """Accuracy on the validation digits with every color agreeing, and with every color flipped; empty with
+        patches."""
+        if self.test_canvas.patch_draws is not None:
+            return []
+        accuracies = []
+        for shift in (0, 1):
+            painted = [e if self.grayscale else recolored(e, shift) for e in self.validation]
+            with torch.no_grad():
+                hits = torch.cat([correct(predict(e.inputs), e.labels) for e in painted])
+            accuracies.append(hits.double().mean().item())
+        return accuracies
 
     def outside(self, predict: Predictor) -> Metrics:
         """The risk expected in the test at `OOD_RATE`."""

@@ -143,6 +143,10 @@ class World:
         """What an accuracy curve over the world's spurious clue is made of; None where it has none."""
         return None
 
+    def validation_corners(self, predict: Predictor) -> list[float]:
+        """As `corners`, on validation samples, so that a choice need not touch the test; empty where that cannot be."""
+        return []
+
     def shown(self, count: int) -> Environment:
         """A few test samples to look at."""
         return self.tests[-1].subset(torch.arange(min(count, len(self.tests[-1]))))

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from invtutor.tables.selection import CRITERIA, Candidate, chosen, ranking, recolored, select, validation_corners
-from invtutor.worlds.colored_mnist import ColoredWorld, colored_mnist
+from invtutor.tables.selection import CRITERIA, Candidate, chosen, ranking, select
+from invtutor.worlds.colored_mnist import ColoredWorld, colored_mnist, recolored
 from invtutor.worlds.digits import Digits
 
 
@@ -29,7 +29,7 @@ CANDIDATES = [
 
 @pytest.mark.parametrize("classes", [2, 5])
 def test_corners_of_a_predictor_that_sees_color_alone(digits: Digits, classes: int) -> None:
-    assert validation_corners(color, world(digits, classes=classes)) == [1.0, 0.0]
+    assert world(digits, classes=classes).validation_corners(color) == [1.0, 0.0]
 
 
 def test_recolored_changes_the_color_and_nothing_else(digits: Digits) -> None:
@@ -46,9 +46,9 @@ def test_recolored_changes_the_color_and_nothing_else(digits: Digits) -> None:
 
 def test_gray_has_one_corner_twice_and_patches_none(digits: Digits) -> None:
     gray = world(digits, grayscale=True)
-    low, high = validation_corners(lambda inputs: inputs.flatten(1).sum(1, keepdim=True) - 60.0, gray)
+    low, high = gray.validation_corners(lambda inputs: inputs.flatten(1).sum(1, keepdim=True) - 60.0)
     assert low == high
-    assert validation_corners(color, world(digits, patch=True)) == []
+    assert world(digits, patch=True).validation_corners(color) == []
     with pytest.raises(ValueError, match="no patches"):
         recolored(world(digits, patch=True).validation[0], 1)
 

@@ -10,8 +10,8 @@ from torch import nn
 from invtutor.algorithms import MetaIRM
 from invtutor.runs.recipe import Recipe
 from invtutor.runs.run import assemble
-from invtutor.tables.selection import recolored
 from invtutor.widgets import DigitStepper
+from invtutor.worlds.colored_mnist import recolored
 from invtutor.worlds.digits import Digits
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import accuracy, risk

@@ -12,7 +12,6 @@ from two_bits import network, training_environments
 
 from invtutor.algorithms import irmv1
 from invtutor.algorithms.jtt import error_shares
-from invtutor.tables.selection import validation_corners
 from invtutor.worlds.colored_mnist import colored_mnist
 from invtutor.worlds.digits import Digits
 from invtutor.worlds.risks import accuracy, accuracy_curve, correct, risk, risks, squared_norm
@@ -202,7 +201,7 @@ def test_predictors_of_another_shape_are_refused(digits: Digits) -> None:
         lambda: accuracy(flat, environment),
         lambda: risks(flat, [environment]),
         lambda: world.corners(flat),
-        lambda: validation_corners(flat, world),
+        lambda: world.validation_corners(flat),
         lambda: error_shares(environment, flat, 2.0),
     ):
         with pytest.raises(ValueError, match=r"^Parameter `labels` should be whole numbers"):
