@@ -120,7 +120,7 @@ def _render(every: Sequence[Lesson], notebooks: Sequence[Path], site: Path, prof
     for number, path in enumerate(notebooks):
         notebook = read(path)
         _move_frames(notebook, number, site)
-        trains |= (here := mark_panels(notebook))
+        trains |= (here := mark_panels(notebook, every[number].path.stem))
         beside = {
             "live": here,
             "previous": pages[number - 1] if number else None,

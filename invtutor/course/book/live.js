@@ -130,7 +130,7 @@ live.Panel = class {
     const own = [["", "your own"], ...presets.map((name) => [name, name])];
     this.preset = choice("Preset", own, "", (name) => name && this.take(name));
     this.method = choice("Method", Object.entries(settings.methods), "erm", (name) => this.take(name));
-    const widths = settings.widths.map(({ width, batch }) => [width, `width ${width}, batch ${batch}`]);
+    const widths = settings.widths.map(({ width }) => [width, `width ${width}`]);
     this.network = choice("Network", widths, this.world.width, (width) => this.fresh({ width: +width }));
     const shares = (end) => Array.from({ length: Math.round(end * 20) + 1 }, (_, i) => i / 20);
     const rate = (place) => this.slider(`Flip rate p${place + 1}`, shares(1), this.world.rates[place], (value) => this.fresh({ rates: this.world.rates.map((old, i) => (i === place ? value : old)) }), "change");
@@ -280,7 +280,7 @@ live.Panel = class {
     this.tell([
       this.note || stands,
       wasm ? "" : "This browser has no WebAssembly, or an old one: it trains without, at a half to a third of the speed.",
-      slow ? "This device takes less than 20 steps a second; the smaller network is two to three times as fast." : "",
+      slow ? "This device takes fewer than 20 steps a second; the smaller network is two to three times as fast." : "",
       preset ? `What to look for: ${settings.real ? "" : "seen on MNIST: "}${settings.starts[preset].hint}` : "",
     ].filter(Boolean).join(" "));
     const right = this.accuracies(this.records[this.records.length - 1].corners).map(({ name, value }) => `${name} ${live.percent(value)}`);

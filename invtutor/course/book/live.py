@@ -53,11 +53,16 @@ def live_recipe(method: str, width: int = 128) -> Recipe:
     return Recipe.profile("quick", method, decay="constant", **sizes)
 
 
-def mark_panels(notebook: Any) -> bool:
-    """Note in each cell that calls `live` what its panel shows; returns whether there is any."""
+def mark_panels(notebook: Any, lesson: str = "") -> bool:
+    """Note in each cell that calls `live` what its panel shows first; returns whether there is any.
+
+    lesson: such as 03_irmv1, whose method a panel shows where its cell names none.
+    """
+    topic = lesson.partition("_")[2]
     panels = [(cell, _called(cell.source)) for cell in notebook.cells if cell.cell_type == "code"]
     for cell, words in panels:
         if words is not None:
+            words = [*words, topic]
             start = next((word for known in (PRESETS, METHODS) for word in words if word in known), METHODS[0])
             missing = next((label(word) for word in words if word in ALGORITHMS and word not in METHODS), "")
             cell.metadata["live"] = {"start": start, "missing": missing}
