@@ -13,7 +13,7 @@ import invtutor
 
 ROOT = Path(invtutor.__file__).parent
 PLUMBING = {"algorithms", "algorithms.algorithm", "algorithms.descent", "algorithms.groups", "algorithms.inner"}
-PLUMBING |= {"algorithms.projections", "algorithms.ready", "algorithms.scale"}
+PLUMBING |= {"algorithms.gradients", "algorithms.projections", "algorithms.ready", "algorithms.scale"}
 
 FLOORS = {
     0: {"words", "fields", "files", "plugins"},
