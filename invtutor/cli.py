@@ -143,12 +143,16 @@ def _parser() -> argparse.ArgumentParser:
     command(_lessons, "list the lessons with their parameters", "")
     command(_doctor, "report what the course finds on this machine, down to the digits", "")
 
-    text = "print a lesson's address on Binder and its badge, or its address on a JupyterHub"
+    text = "print a lesson's address on Binder and its badge, or its address on a JupyterHub, Colab or Kaggle"
     link = command(_link, text, "me/invtutor --ref v0.1.0 --lesson 03")
     link.add_argument("repo", metavar="OWNER/REPO", help="the repository on GitHub")
     link.add_argument("--ref", required=True, help="tag, branch or commit; Binder starts a built tag faster")
     text = "address of a JupyterHub that has nbgitpuller; --ref is then a branch"
-    link.add_argument("--nbgitpuller", metavar="HUB_URL", help=text)
+    where = link.add_mutually_exclusive_group()
+    where.add_argument("--nbgitpuller", metavar="HUB_URL", help=text)
+    for host in links.HOSTS:
+        text = f"address on {host.capitalize()}, its badge, and a first cell that installs what is missing there"
+        where.add_argument(f"--{host}", dest="host", action="store_const", const=host, help=text)
     link.add_argument("--lesson", default="00", help="the lesson to open (default: %(default)s)")
 
     refresh = command(_refresh, "execute lessons and store their outputs in them (for maintainers)", "03 04")
@@ -274,7 +278,10 @@ def _lessons(arguments: argparse.Namespace) -> int:
 
 def _link(arguments: argparse.Namespace) -> int:
     lesson = lessons.find(arguments.lesson)
-    if arguments.nbgitpuller is None:
+    if arguments.host:
+        print(*links.hosted_link(arguments.host, arguments.repo, arguments.ref, lesson), sep="\n")
+        print(f"\n{links.first_cell(arguments.repo, arguments.ref)}")
+    elif arguments.nbgitpuller is None:
         print(*links.binder_link(arguments.repo, arguments.ref, lesson), sep="\n")
     else:
         print(links.nbgitpuller_link(arguments.nbgitpuller, arguments.repo, arguments.ref, lesson))

@@ -1,7 +1,10 @@
 """The instructors' page says nothing that is not so: lessons, minutes, links, commands, presets."""
 
+import ast
+import importlib.metadata
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from invtutor import cli
 from invtutor.cli import main
 from invtutor.course import lessons
 from invtutor.course.lessons import find
-from invtutor.course.links import nbgitpuller_link
+from invtutor.course.links import first_cell, nbgitpuller_link
 
 PAGE = lessons.folder() / "instructors.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -102,3 +105,49 @@ def test_link_to_a_hub(capsys: pytest.CaptureFixture[str]) -> None:
     assert url.startswith("https://hub.example.org/hub/user-redirect/git-pull?repo=") and "03_irmv1.ipynb" in url
     assert main([*call, ""]) == 2
     assert capsys.readouterr().err.startswith("invtutor: error: Parameter `hub` should be")
+
+
+@pytest.mark.parametrize("host", ["colab", "kaggle"])
+def test_link_to_somebody_elses_machine(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["link", "https://github.com/me/invtutor.git", "--ref", "v0.1.0", "--lesson", "03", f"--{host}"]) == 0
+    url, badge, _, *cell = capsys.readouterr().out.splitlines()
+    assert url.endswith("me/invtutor/blob/v0.1.0/notebooks/03_irmv1.ipynb") and host in url.partition("/me/")[0]
+    assert badge.startswith("[![") and badge.endswith(f".svg)]({url})")
+    assert "\n".join(cell) == first_cell("me/invtutor", "v0.1.0")
+
+
+@pytest.mark.parametrize(
+    ("there", "installed"),
+    [
+        ({"tqdm": "4.66.0", "invtutor": "0.1.0"}, []),
+        ({"tqdm": "4.9"}, ["tqdm>=4.66", "git+https://github.com/me/invtutor@v1"]),
+        ({"torch": None, "invtutor": "0.1.0"}, ["torch>=2.4"]),
+    ],
+)
+def test_the_first_cell_installs_what_is_missing_and_nothing_that_is_there(
+    there: dict[str, str | None], installed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+
+    def version(package: str) -> str:
+        found = there.get(package, None if package == "invtutor" else "99.0+cu130")
+        if found is None:
+            raise importlib.metadata.PackageNotFoundError
+        return found
+
+    source = first_cell("me/invtutor", "v1")
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setattr(subprocess, "check_call", called.extend)
+    exec(source, {})
+    assert [word for word in called if "git+" in word or ">=" in word] == installed
+    assert ("--no-deps" in called) == ("invtutor" not in there)
+    assert not [name for name in ("jupyterlab", "ipykernel", "ipython") if name in source]
+
+
+@pytest.mark.parametrize("path", lessons.paths(), ids=lambda path: path.stem)
+def test_a_lesson_becomes_a_python_file(path: Path) -> None:
+    from nbconvert import ScriptExporter
+
+    code, resources = ScriptExporter().from_filename(str(path))
+    assert resources["output_extension"] == ".py"
+    ast.parse(code)
