@@ -11,7 +11,7 @@ from invtutor.algorithms.scale import rescaled
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import risks, squared_norm
 
-__all__ = ["VREx", "followed", "penalty"]
+__all__ = ["VREx", "followed", "penalty", "penalty_by_halves"]
 
 
 def penalty(by_environment: Tensor) -> Tensor:
@@ -28,6 +28,12 @@ def followed(average: Tensor, values: Tensor, decay: float | Tensor) -> tuple[Te
     """
     average = decay * average + (1 - decay) * values.detach()
     return average, values + (average - values).detach()
+
+
+def penalty_by_halves(first: Tensor, second: Tensor) -> Tensor:
+    """The same from the risks (environments,) on two independent halves of a batch → scalar. Right on average, where
+    the square of a noisy difference is too large by the noise's variance; so it may be negative."""
+    return ((first - first.mean()) * (second - second.mean())).mean()
 
 
 @dataclass(eq=False)

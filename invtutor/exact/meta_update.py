@@ -1,16 +1,40 @@
-"""One update of meta-IRM in the world of two bits (`two_bit`), with all its quantities."""
+"""One update of meta-IRM: as the paper writes it, on a vector θ; and in the world of two bits, with all quantities."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from invtutor.algorithms.descent import descend
 from invtutor.algorithms.meta_irm import deviation
 from invtutor.exact import two_bit
 
-__all__ = ["MetaIRMProblem", "Update"]
+__all__ = ["MetaIRMProblem", "Update", "inner_step", "outer_losses", "outer_update"]
+
+Risk = Callable[[Tensor], Tensor]
+
+
+def inner_step(theta: Tensor, risk: Risk, inner_rate: float) -> Tensor:
+    """θ′ = θ − α∇R(θ), through which gradients flow: (n,) → (n,)."""
+    return descend({"θ": theta}, risk(theta), inner_rate)["θ"]
+
+
+def outer_losses(theta: Tensor, risks: Sequence[Risk], inner_rate: float) -> Tensor:
+    """R^j(θ′_i) of all pairs i ≠ j, (pairs,)."""
+    adapted = [inner_step(theta, risk, inner_rate) for risk in risks]
+    return torch.stack([risk(step) for i, step in enumerate(adapted) for j, risk in enumerate(risks) if i != j])
+
+
+def outer_update(
+    theta: Tensor, risks: Sequence[Risk], inner_rate: float, penalty_weight: float, learning_rate: float
+) -> Tensor:
+    """θ − β∇{mean + λσ} of the outer losses: (n,) → (n,)."""
+    theta = theta.detach().requires_grad_()
+    losses = outer_losses(theta, risks, inner_rate)
+    (gradient,) = torch.autograd.grad(losses.mean() + penalty_weight * deviation(losses), theta)
+    return theta.detach() - learning_rate * gradient
 
 
 class Update(NamedTuple):

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from invtutor.algorithms import meta_irm
 from invtutor.course.checks.verdict import RIGHT, Rows, check
+from invtutor.exact import meta_update
 
 __all__ = ["check_deviation", "check_inner_step", "check_orders", "check_outer_losses", "check_update"]
 
@@ -99,11 +100,6 @@ def _slope(of: Tensor, theta: Tensor) -> Tensor:
     return torch.autograd.grad(of, theta, create_graph=True)[0]
 
 
-def _outer_losses(theta: Tensor, risks: Risks, inner_rate: float) -> Tensor:
-    steps = [theta - inner_rate * _slope(risk(theta), theta) for risk in risks]
-    return torch.stack([risk(step) for i, step in enumerate(steps) for j, risk in enumerate(risks) if i != j])
-
-
 _PROBLEMS = [
     (_exact(1.0), [_Quartic(1.0), _Quartic(3.0)], 0.25),
     (_exact(0.5, -1.0), [_Quartic(1.0, 0.3), _Quartic(0.2, 2.0)], 0.5),
@@ -124,7 +120,7 @@ def check_outer_losses(theta: Tensor, risks: Risks, inner_rate: float) -> Rows:
     steps = [theta - inner_rate * _slope(risk(theta), theta) for risk in risks]
     judged = torch.stack([torch.stack([risk(step) for risk in risks]) for step in steps])  # adapted to × judged on
     others = ~torch.eye(len(risks), dtype=torch.bool)
-    yield RIGHT, judged[others], judged.T[others]
+    yield RIGHT, meta_update.outer_losses(theta, risks, inner_rate), judged.T[others]
     yield (
         "Each θ′ is judged where it was adapted; the outer loss is the risk in the *other* environments.",
         judged.diag(),
@@ -152,11 +148,11 @@ def check_outer_losses(theta: Tensor, risks: Risks, inner_rate: float) -> Rows:
 def check_update(theta: Tensor, risks: Risks, inner_rate: float, penalty_weight: float, learning_rate: float) -> Rows:
     """→ θ (n,) after one outer step of gradient descent, with β = learning_rate."""
     theta = theta.detach().requires_grad_()
-    losses = _outer_losses(theta, risks, inner_rate)
+    losses = meta_update.outer_losses(theta, risks, inner_rate)
     sigma = meta_irm.deviation(losses)
     through = _slope(losses.mean() + penalty_weight * sigma, theta)
     step = learning_rate * through
-    yield RIGHT, theta - step
+    yield RIGHT, meta_update.outer_update(theta, risks, inner_rate, penalty_weight, learning_rate)
     yield "Your step goes up: the minus sign is missing.", theta + step
     yield "That is the gradient; return θ after the step.", through, step, -step
     yield "σ is missing: the step descends on the mean alone.", theta - learning_rate * _slope(losses.mean(), theta)

@@ -277,7 +277,7 @@ def check_maximum_excess(risks: Tensor, beta: float) -> Rows:
 def check_halves(first: Tensor, second: Tensor) -> Rows:
     """The risks (environments,) on one half of a batch, and on the other → their variance, right on average."""
     a, b, both = first - first.mean(), second - second.mean(), (first + second) / 2
-    product = (a * b).mean()
+    product = vrex.penalty_by_halves(first, second)
     yield RIGHT, product
     yield "That is the variance on the whole batch: its noise is squared with it.", both.var(unbiased=False)
     squares = (a.square().mean() + b.square().mean()) / 2
