@@ -1,5 +1,6 @@
 """What every lesson must have, read from the notebook files, and the exercises: stubs hint, solutions pass."""
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,20 @@ def test_stubs_hint_and_solutions_pass(
             verdicts = list(scope["lesson"].exercises.values())
             assert len(verdicts) == number + 1, "each has a name of its own"
             assert verdicts[-1].mark == mark, verdicts[-1]
+
+
+def test_what_is_built_is_used_in_the_cells_that_follow(notebook: nbformat.NotebookNode) -> None:
+    code = [(ast.parse(cell.source), "exercise" in cell.metadata.get("tags", [])) for cell in cells(notebook, "code")]
+    for place, (tree, _) in enumerate(code):
+        used = {
+            node.id
+            for later, stub in code[place + 1 :]
+            for node in ast.walk(later)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and not stub
+        }
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and "lesson.build(" in ast.unparse(node.value):
+                assert ast.unparse(node.targets[0]) in used
 
 
 def test_torch_is_imported_after_invtutor(notebook: nbformat.NotebookNode) -> None:
