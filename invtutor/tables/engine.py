@@ -29,6 +29,9 @@ AHEAD = 256  # tasks that a scheduler is given before they are due
 ANSWER, START = 30, 300  # seconds for a scheduler to answer, and for the first worker: a busy machine is slow
 
 
+_DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"  # Ctrl-C is ours alone: workers end with us
+
+
 class WorkerError(RuntimeError):
     """Workers could not be reached, or one of them cannot do the work; the message is one line."""
 
@@ -168,6 +171,7 @@ class Engine:
             "worker_dashboard_address": BOARD,
             "memory_limit": 0,
             "silence_logs": logging.CRITICAL,
+            "preload": [_DEAF],
             "scheduler_kwargs": {"allowed_failures": KILLS},
         }
         with suppress(RuntimeError):  # one was killed before it was up: once more
