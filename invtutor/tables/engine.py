@@ -24,6 +24,7 @@ BOARD = f"{HERE}:0"  # of dask's pages: whoever asks for none gets port 8787, an
 _ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d{1,5}")
 _LOOPBACK = re.compile(r"127(\.\d{1,3}){3}|localhost|\[::1\]")
 
+MEMORY = "4 GB"  # of a job, where dask's settings name none
 KILLS = 20  # of a task's workers, before it is taken for their murderer
 AHEAD = 256  # tasks that a scheduler is given before they are due
 ANSWER, START = 30, 300  # seconds for a scheduler to answer, and for the first worker: a busy machine is slow
@@ -180,12 +181,14 @@ class Engine:
 
     def _slurm(self, security: Any) -> Any:
         """A scheduler here, whose workers are SLURM's jobs, as dask's own settings (`jobqueue.slurm`) shape them."""
+        from dask import config
         from dask_jobqueue import SLURMCluster
 
         return SLURMCluster(
             n_workers=self.workers,
             cores=1,
             processes=1,
+            memory=config.get("jobqueue.slurm.memory") or MEMORY,
             security=security,
             scheduler_options={"host": self.listen, "dashboard_address": BOARD, "allowed_failures": KILLS},
             worker_extra_args=["--dashboard-address", BOARD],
