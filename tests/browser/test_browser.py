@@ -71,6 +71,11 @@ CLIPPED = """panel => {
         || part.getBoundingClientRect().right > panel.getBoundingClientRect().right + 4)
     .map(part => part.innerText || part.tagName);
 }"""
+# Parts of a lesson that reach out of the page, or hold more than they show.
+CUT_OFF = """() => [...document.querySelectorAll('main :is(p, pre, img, table, h2, math)')]
+    .filter(part => part.checkVisibility())
+    .filter(part => part.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+    .map(part => `${part.tagName} ${part.innerText.slice(0, 60)}`)"""
 FOCUS = """panel => {
     const {content} = jupyterapp.shell.currentWidget;
     content.activeCellIndex = content.widgets.findIndex(cell => cell.node.contains(panel));
@@ -238,3 +243,17 @@ def photograph(page: Any, path: Path) -> None:
         scroller.evaluate(f"it => it.scrollTo(0, {seen + number * height})")
         page.wait_for_timeout(500)
         page.screenshot(path=f"{path}-{number:02d}.png")
+
+
+def test_a_lesson_is_printed_whole(page: Any, complaints: list[str], tmp_path: Path) -> None:
+    """Without what is of use on a screen alone, in whatever width: nothing is cut off on the right."""
+    book.write_book(tmp_path / "site", [lessons.find("02")], profile=None, quiet=True)
+    page.goto((tmp_path / "site" / "02_erm.html").as_uri())
+    page.emulate_media(media="print")
+    for width in (700, 1280):  # of A4's text, and that at which the contents stand beside
+        page.set_viewport_size({"width": width, "height": 1000})
+        assert page.locator(".contents").is_hidden() and page.locator(".beside").is_hidden()
+        assert page.evaluate(CUT_OFF) == []
+    printed = page.pdf(format="A4", path=tmp_path / "02.pdf")
+    assert printed.startswith(b"%PDF") and len(re.findall(rb"/Type\s*/Page\b", printed)) > 5
+    assert complaints == []

@@ -18,7 +18,7 @@ from invtutor.course.links import first_cell, nbgitpuller_link
 
 PAGE = lessons.folder() / "instructors.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-PLANS = {name: int(n) * 60 for name, n in {"One hour": "1", "Three hours": "3", "Six hours": "6"}.items()}
+PLANS = {"One hour": 60, "Three hours": 180, "Six hours": 360, "Four weeks": 4 * 90}
 
 
 def test_it_is_a_page_and_not_a_book() -> None:
