@@ -245,10 +245,16 @@ def photograph(page: Any, path: Path) -> None:
         page.screenshot(path=f"{path}-{number:02d}.png")
 
 
-def test_a_lesson_is_printed_whole(page: Any, complaints: list[str], tmp_path: Path) -> None:
-    """Without what is of use on a screen alone, in whatever width: nothing is cut off on the right."""
+def test_a_lesson_is_printed_whole_and_scrolled_by_keyboard(page: Any, complaints: list[str], tmp_path: Path) -> None:
+    """Without what is of use on a screen alone, in whatever width: nothing is cut off on the right. On a screen what is
+    too wide is scrolled, by keyboard as well."""
     book.write_book(tmp_path / "site", [lessons.find("02")], profile=None, quiet=True)
     page.goto((tmp_path / "site" / "02_erm.html").as_uri())
+    scrolled = "[...document.querySelectorAll('main :is(pre, table, math)')].filter(x => x.scrollWidth > x.clientWidth)"
+    for width in (1280, 360):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function(f"{scrolled}.every(part => part.tabIndex === 0)")
+    assert page.evaluate(f"{scrolled}.length") > 0
     page.emulate_media(media="print")
     for width in (700, 1280):  # of A4's text, and that at which the contents stand beside
         page.set_viewport_size({"width": width, "height": 1000})

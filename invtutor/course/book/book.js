@@ -13,3 +13,13 @@ for (const panel of document.querySelectorAll(".panel")) {
   panel.addEventListener("input", show);
   show(); // a browser may remember where a slider stood
 }
+
+// What is wider than its place is scrolled by keyboard as well.
+const reach = () => {
+  for (const part of document.querySelectorAll("pre, table, math")) {
+    if (part.scrollWidth > part.clientWidth) part.tabIndex = 0;
+    else part.removeAttribute("tabindex");
+  }
+};
+addEventListener("resize", reach);
+reach();
