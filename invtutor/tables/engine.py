@@ -4,12 +4,14 @@ import logging
 import platform
 import re
 import threading
+from asyncio import CancelledError
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
+from shutil import which
 from typing import Any, TypeVar
 
 from invtutor.fields import check, require, within
@@ -28,6 +30,7 @@ MEMORY = "4 GB"  # of a job, where dask's settings name none
 KILLS = 20  # of a task's workers, before it is taken for their murderer
 AHEAD = 256  # tasks that a scheduler is given before they are due
 ANSWER, START = 30, 300  # seconds for a scheduler to answer, and for the first worker: a busy machine is slow
+PULSE = 3  # seconds between two looks at whether a worker was given up
 
 
 _DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"  # Ctrl-C is ours alone: workers end with us
@@ -111,17 +114,21 @@ class Engine:
             submit(AHEAD)
             for future in ended:
                 task = running.pop(future.key)
-                cause = future.exception() if future.status == "error" else None
-                if isinstance(cause, KilledWorker):
-                    yield task, None, f"{KILLS} of its workers were killed."
-                elif future.status != "finished":
-                    told = f"{type(cause).__name__}: {cause}" if cause else f"the scheduler is gone ({future.status})"
-                    raise WorkerError(f"Workers cannot go on: {told}.")
-                else:
+                try:
                     done, why, trouble = future.result()
-                    if trouble:
-                        raise WorkerError(trouble)
-                    yield task, done, why
+                except KilledWorker:
+                    done, why, trouble = None, f"{KILLS} of its workers were killed.", ""
+                except CancelledError as error:
+                    if client.status != "running":
+                        raise WorkerError(f"Workers cannot go on: the scheduler is gone ({error}).") from None
+                    waiting = chain([task], waiting)  # it was done, and lost with its worker before we had it
+                    submit(1)
+                    continue
+                except Exception as error:
+                    raise WorkerError(f"Workers cannot go on: {type(error).__name__}: {error}.") from None
+                if trouble:
+                    raise WorkerError(trouble)
+                yield task, done, why
                 future.release()
                 submit(1)
 
@@ -176,13 +183,16 @@ class Engine:
             "scheduler_kwargs": {"allowed_failures": KILLS},
         }
         with suppress(RuntimeError):  # one was killed before it was up: once more
-            return LocalCluster(**options)
-        return LocalCluster(**options)
+            return _Kept(self.workers, LocalCluster(**options))
+        return _Kept(self.workers, LocalCluster(**options))
 
     def _slurm(self, security: Any) -> Any:
         """A scheduler here, whose workers are SLURM's jobs, as dask's own settings (`jobqueue.slurm`) shape them."""
         from dask import config
         from dask_jobqueue import SLURMCluster
+
+        if not which("sbatch"):
+            raise OSError("there is no `sbatch` on this machine")
 
         return SLURMCluster(
             n_workers=self.workers,
@@ -193,6 +203,34 @@ class Engine:
             scheduler_options={"host": self.listen, "dashboard_address": BOARD, "allowed_failures": KILLS},
             worker_extra_args=["--dashboard-address", BOARD],
         )
+
+
+class _Kept:
+    """A local cluster in which nobody is missing for long: dask itself gives up a worker that is killed while it
+    starts."""
+
+    def __init__(self, count: int, cluster: Any):
+        self.count, self.cluster, self.over = count, cluster, threading.Event()
+        self.keeper = threading.Thread(target=self._keep, daemon=True)
+
+    def __enter__(self) -> Any:
+        self.keeper.start()
+        return self.cluster.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self.over.set()
+        self.keeper.join()
+        self.cluster.__exit__(*error)
+
+    def _keep(self) -> None:
+        missed: set[Any] = set()
+        while not self.over.wait(PULSE):
+            gone = set(self.cluster.worker_spec) - set(self.cluster.workers)
+            for name in gone & missed:
+                self.cluster.worker_spec.pop(name, None)
+            if gone & missed:
+                self.cluster.scale(self.count)
+            missed = gone - missed
 
 
 _one = threading.Lock()

@@ -121,8 +121,9 @@ def _selection() -> Iterator[Row]:
                 yield Row(label(method), method, changes, f"setting {i} without {rate:g}", budgets)
 
 
-# Drawn pictures. The methods' values were set by hand, IRMv1's of three by its training accuracy. Where a method pools the environments, a
-# batch is of twice as many samples, and of half as many where it has four groups, so that all see as many.
+# Drawn pictures. The methods' values were set by hand, IRMv1's of three by its training accuracy. Where a method pools
+# the environments, a batch is of twice as many samples, and of half as many where it has four groups, so that all see
+# as many.
 _POOLED = {"batch_size": 48}
 _BY_GROUP = {"batch_size": 12, "over": "groups", "step_size": 0.1}
 _PENALIZED = {"penalty_weight": 100.0, "anneal": 40}

@@ -120,14 +120,16 @@ def test_killed_workers_lose_nothing(cluster: tuple[str, list[Any]]) -> None:
                 rng.choice(children(cluster[1][1])).send_signal(signal.SIGKILL)
                 killed.append(time.monotonic())
 
-    thread = threading.Thread(target=kill)
-    thread.start()
+    thread, done = threading.Thread(target=kill), []
     try:
-        done = sorted(Engine(cluster=cluster[0]).each(slow, range(60)))
+        for each in Engine(cluster=cluster[0]).each(slow, range(60)):
+            done.append(each)
+            if len(done) == 1:  # now the workers are up
+                thread.start()
     finally:
         over.set()
         thread.join()
-    assert done == [(number, number**2, "") for number in range(60)] and len(killed) == 3
+    assert sorted(done) == [(number, number**2, "") for number in range(60)] and len(killed) == 3
 
 
 def test_what_diverges_is_told_and_what_cannot_be_done_stops(
@@ -177,11 +179,11 @@ def test_certificates_let_in_and_keep_out(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_processes_of_this_machine_listen_to_it_alone_and_end_with_us() -> None:
-    me, listening = psutil.Process(), set()
+    me, listening, others = psutil.Process(), set(), children()
     for _, squared, _ in Engine(workers=2).each(slow, range(8)):
         assert squared is not None
         for process in (me, *children()):
             listening |= {c.laddr.ip for c in process.net_connections() if c.status == psutil.CONN_LISTEN}
     assert listening == {"127.0.0.1"}
-    wait(lambda: not children())
+    wait(lambda: set(children()) <= set(others))
     assert not any(c.status == psutil.CONN_LISTEN for c in me.net_connections("tcp"))
