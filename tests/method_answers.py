@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from invtutor.algorithms import ERM, Algorithm, IRMv1
+from invtutor.algorithms import ERM, MAPLE, Algorithm, AndMask, IRMv1
+from invtutor.algorithms.inner import settle, slopes_along
 from invtutor.algorithms.irmv1 import slope
 from invtutor.runs import loop
 from invtutor.runs.loop import step_at
@@ -48,8 +49,8 @@ def irm(objective: Callable[..., Tensor], told: Callable[..., Any] | None = None
     return Mine
 
 
-def mean(values: Sequence[Tensor]) -> Tensor:
-    return torch.stack(list(values)).mean()
+def mean(values: Sequence[Tensor], *dimensions: int) -> Tensor:
+    return torch.stack(list(values)).mean(*dimensions)
 
 
 def whole(r: Sequence[Tensor], p: Sequence[Tensor], norm: Tensor, w: float, l2: float) -> Tensor:
@@ -59,6 +60,80 @@ def whole(r: Sequence[Tensor], p: Sequence[Tensor], norm: Tensor, w: float, l2: 
 def weighted(r: Sequence[Tensor], p: Sequence[Tensor], norm: Tensor, w: float, l2: float) -> Tensor:
     total = sum(r) / len(r) + l2 * norm + w * sum(p) / len(p)
     return total / w if w > 1 else total
+
+
+def masking(direction: Callable[..., Tensor], told: Callable[..., Any] | None = None) -> type[Algorithm]:
+    """A class that descends along a direction, made of a parameter's gradients as a list, the parameter, τ and l2."""
+
+    @dataclass(eq=False)
+    class Mine(Algorithm):
+        threshold: float = 1.0
+
+        label = "mine"
+
+        def backward(self, environments: Sequence[Environment]) -> Any:
+            found, risks = list[Any](), list[Tensor]()
+            for environment in environments:
+                logits = self.model(environment.inputs)[:, 0]
+                risks.append(F.binary_cross_entropy_with_logits(logits, environment.labels.float()))
+                found.append(torch.autograd.grad(risks[-1], list(self.model.parameters())))
+            for theta, *gradients in zip(self.model.parameters(), *found, strict=True):
+                theta.grad = direction(gradients, theta.detach(), self.threshold, self.l2)
+            return told(risks) if told else {"risk": sum(risks).item() / len(risks)}  # type: ignore[union-attr]
+
+    return Mine
+
+
+def passing(gradients: Sequence[Tensor], threshold: float) -> Tensor:
+    votes = sum((g > 0).float() - (g < 0).float() for g in gradients)
+    return (abs(votes) / len(gradients) >= threshold).float()  # type: ignore[union-attr, return-value]
+
+
+def rescaled(g: Sequence[Tensor], t: Tensor, tau: float, l2: float) -> Tensor:
+    kept = passing(g, tau)
+    return kept * mean(g, 0) / (kept.mean() + 1e-9) + 2 * l2 * t
+
+
+def searching(gradient: Callable[..., Any], told: Callable[..., Any] | None = None, **how: Any) -> type[MAPLE]:
+    """A class whose turn leaves `gradient`, of the products, the mask and α.
+
+    how: `phi` of the validation risks, `start` of the method, `keep` of the mask.
+    """
+
+    @dataclass(eq=False)
+    class Mine(MAPLE):
+        label = "mine"
+
+        def backward(self, environments: Sequence[Environment]) -> Any:
+            mask = self.draw()
+            start = how["start"](self) if "start" in how else self.start
+            kept = how["keep"](mask) if "keep" in how else mask
+            size = self.inner_steps, self.inner_batch
+            before = settle(self.model, start, self.inner, kept, size, self.inner_rate, self.l2, self.generator)
+            found = torch.stack(
+                [
+                    F.binary_cross_entropy_with_logits(self.predict(e.inputs)[:, 0], e.labels.float())
+                    for e in environments
+                ]
+            )
+            phi = how.get("phi", variance)(found)
+            direction = torch.autograd.grad(phi, list(self.model.parameters()))
+            slopes = slopes_along(self.model, before, direction, self.inner)
+            left = gradient(slopes, mask, self.inner_rate)
+            if left is not None:
+                self.probabilities.grad = left
+            numbers = {"risk": found.mean().item(), "penalty": phi.item()}
+            return told(numbers) if told else numbers
+
+    return Mine
+
+
+def variance(risks: Tensor) -> Tensor:
+    return (risks - risks.mean()).square().mean()
+
+
+def through(slopes: Tensor, mask: Tensor, rate: float) -> Tensor:
+    return -rate * slopes / mask.mean()
 
 
 class Idle(IRMv1):
@@ -208,6 +283,18 @@ RIGHT: dict[str, Sequence[Callable[..., Any]]] = {
         lambda z, y: torch.stack([slope(*each) for each in zip(z.chunk(2), y.chunk(2), strict=True)]).prod(),
         lambda z, y: math.prod(slope(z[i::2], y[i::2]).item() for i in range(2)),
     ),
+    "check_and_mask_method": (
+        AndMask,
+        masking(rescaled),
+        masking(lambda g, t, tau, l2: torch.where(passing(g, tau) > 0, rescaled(g, t, tau, l2), 2 * l2 * t)),
+        masking(lambda g, t, tau, l2: l2 * t + rescaled(g, t, tau, 0.0) + l2 * t, lambda r: {"risk": mean(r), "a": 1}),
+    ),
+    "check_maple": (
+        MAPLE,
+        searching(through),
+        searching(lambda slopes, m, rate: slopes * (-rate * len(m) / m.sum())),
+        searching(through, lambda numbers: numbers | {"selected": 0.3}, phi=lambda r: r.var(correction=0)),
+    ),
 }
 
 WRONG: dict[str, Sequence[tuple[Callable[..., Any], str]]] = {
@@ -339,5 +426,41 @@ WRONG: dict[str, Sequence[tuple[Callable[..., Any], str]]] = {
         (lambda z, y: slope(z[::2], y[::2]) * slope(z[::2], y[::2]), "share its noise"),
         (lambda z, y: (slope(z[::2], y[::2]) * slope(z[1::2], y[1::2])).abs(), "may be negative"),
         (lambda z, y: slope(z[::2], y[::2]) * slope(z[1::2], y[1::2]) / 2, SHOWN),
+    ),
+    "check_and_mask_method": (
+        (masking(lambda g, t, tau, l2: passing(g, tau) * mean(g, 0) + 2 * l2 * t), "shrinks with the share"),
+        (
+            masking(lambda g, t, tau, l2: passing(g, tau) * mean(g, 0) / passing(g, tau).mean() + 2 * l2 * t),
+            "divide 0 by 0",
+        ),
+        (masking(lambda g, t, tau, l2: rescaled(g, passing(g, tau) * t, tau, l2)), "*after* the mask"),
+        (masking(lambda g, t, tau, l2: rescaled(g, t / passing(g, tau).mean(), tau, l2)), SHOWN),
+        (masking(lambda g, t, tau, l2: rescaled([one + 2 * l2 * t for one in g], t, tau, 0.0)), "before they vote"),
+        (masking(lambda g, t, tau, l2: rescaled(g, t, tau, 0.0)), "2·l2·θ is missing"),
+        (masking(lambda g, t, tau, l2: rescaled(g, t, tau, l2 / 2)), "lost the 2"),
+        (masking(lambda g, t, tau, l2: rescaled(g, t, tau, -l2)), "sign of the decay"),
+        (masking(lambda g, t, tau, l2: mean(g, 0) + 2 * l2 * t), "nothing is masked"),
+        (masking(lambda g, t, tau, l2: rescaled(g, t, 1.0, l2)), "τ is missing"),
+        (masking(rescaled, lambda r: mean(r)), "by their names"),
+        (masking(rescaled, lambda r: None), "by their names"),
+        (masking(lambda g, t, tau, l2: 2 * rescaled(g, t, tau, l2)), SHOWN),
+    ),
+    "check_maple": (
+        (searching(lambda slopes, m, rate: rate * slopes / m.mean()), "The sign"),
+        (searching(lambda slopes, m, rate: -rate * m * slopes / m.mean()), "multiply by the mask"),
+        (searching(lambda slopes, m, rate: -rate * slopes), "a mean over what is kept"),
+        (searching(lambda slopes, m, rate: -rate * slopes / m.sum()), "not by its sum"),
+        (searching(lambda slopes, m, rate: -slopes / m.mean()), "self.inner_rate"),
+        (searching(through, phi=lambda r: r.mean()), "you take their mean"),
+        (searching(through, phi=lambda r: r.std(correction=0)), "take its root"),
+        (searching(through, phi=lambda r: r.var()), "unbiased=False"),
+        (searching(through, keep=torch.ones_like), "train on all samples"),
+        (
+            searching(through, start=lambda self: {k: v.clone() for k, v in self.model.state_dict().items()}),
+            "self.start",
+        ),
+        (searching(through, lambda numbers: numbers["risk"]), "by their names"),
+        (searching(lambda *_: None), "is empty"),
+        (searching(lambda slopes, m, rate: 2 * through(slopes, m, rate)), SHOWN),
     ),
 }

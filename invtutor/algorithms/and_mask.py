@@ -31,7 +31,12 @@ def and_mask(gradients: Tensor, threshold: float) -> Tensor:
 
 def geometric_mean(gradients: Tensor, threshold: float) -> Tensor:
     """m_τ ⊙ sign(mean_e g_e) · (∏_e |g_e|)^(1/d), taken by logarithms: (environments, *) → (*)."""
-    return mask(gradients, threshold) * gradients.mean(0).sign() * (gradients.abs() + 1e-10).log().mean(0).exp()
+    return mask(gradients, threshold) * signed_size(gradients)
+
+
+def signed_size(gradients: Tensor) -> Tensor:
+    """sign(mean_e g_e) · (∏_e |g_e|)^(1/d), whether the signs agree or not: (environments, *) → (*)."""
+    return gradients.mean(0).sign() * (gradients.abs() + 1e-10).log().mean(0).exp()
 
 
 @dataclass(eq=False)
@@ -55,10 +60,10 @@ class AndMask(Algorithm):
 
     def backward(self, environments: Sequence[Environment]) -> Scalars:
         rows, by_environment = environment_gradients(self.model, environments)
-        combine = geometric_mean if self.geometric else and_mask
         masks = {name: mask(row, self.threshold) for name, row in rows.items()}
         for name, theta in trainable(self.model).items():
             share = masks[name].mean().clamp(min=1e-10) if self.rescale else 1.0
-            accumulate(theta, combine(rows[name], self.threshold) / share + 2 * self.l2 * theta.detach())
+            mean = signed_size(rows[name]) if self.geometric else rows[name].mean(0)
+            accumulate(theta, masks[name] * mean / share + 2 * self.l2 * theta.detach())
         kept = [m.mean().double() for m in masks.values()]
         return {"risk": by_environment.mean(), "kept": reduce(torch.add, kept) / len(kept)}

@@ -16,7 +16,7 @@ from invtutor.algorithms.projections import project, shrink
 from invtutor.worlds.environment import Environment, pool, split
 from invtutor.worlds.risks import risks
 
-__all__ = ["MAPLE", "OBJECTIVES", "hypergradient", "project", "shrink"]
+__all__ = ["MAPLE", "OBJECTIVES", "hypergradient", "project", "shrink", "straight_through"]
 
 OBJECTIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "variance": lambda risks, scale: risks.var(unbiased=False),
@@ -29,6 +29,16 @@ def hypergradient(slopes: Tensor, others: Tensor, shares: Tensor, rate: float) -
     """n · ∂Φ/∂m_i = −α · w_i · ⟨∇Φ(θ_T), ∇ℓ_i(θ_{T−1})⟩ / mean(m w), through the last inner step; the mean is constant.
     slopes: the products, (n,); others: w for ∂Φ/∂m, m for ∂Φ/∂w; shares: m w; rate: α."""
     return -rate * others * slopes / shares.mean()
+
+
+def straight_through(chances: Tensor, noise: Tensor, temperature: float) -> Tensor:
+    """The authors' mask: 1 where a Gumbel-softmax sample σ((log s/(1 − s) + noise)/T) is at least one half, else 0, and
+    that sample's slope in s. chances: s; noise: logistic, the difference of two Gumbel draws; (*) each.
+
+    P(m = 1) is s at any T. The slope's mean over the noise nears 1 as T falls, and few draws then carry all of it.
+    """
+    soft = torch.sigmoid((chances.logit() + noise) / temperature)
+    return (soft >= 0.5).to(soft) + (soft - soft.detach())
 
 
 @dataclass(eq=False)

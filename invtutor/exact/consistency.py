@@ -8,7 +8,7 @@ and look at what this does to another environment e′. An explanation that is h
 invariant learning consistency (ILC) of an algorithm is −I_ε of where it ends, in the mean over where it starts (§2.1).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, comb, cos, radians, sin
@@ -19,7 +19,7 @@ from torch import Tensor
 from invtutor.algorithms.and_mask import and_mask, geometric_mean
 
 __all__ = ["PATCHWORK", "RULES", "Bowl", "Rule", "chance_kept", "examples", "exchange_rate", "follow", "inconsistency"]
-__all__ += ["patchwork", "patchwork_losses", "signs_needed", "squared_error_gradients", "squared_errors"]
+__all__ += ["patchwork", "patchwork_losses", "routes", "signs_needed", "squared_error_gradients", "squared_errors"]
 __all__ += ["two_bowls"]
 
 Rule = Callable[[Tensor], Tensor]  # gradients, one row per environment (environments, *) → the step's direction (*)
@@ -111,6 +111,19 @@ def two_bowls(curvature: float, angle: float = 0.0) -> tuple[Bowl, Bowl]:
     """Two environments that agree on the first parameter, which should be 1, and not on the second: A, whose valley is
     `curvature` times as steep there, wants +1, and B −1. B's axes are turned by `angle`, in degrees."""
     return Bowl((1.0, 1.0), (0.3, curvature)), Bowl((1.0, -1.0), (0.3, 1.0), angle)
+
+
+START, RATE, STEPS = (-1.0, 0.4), 0.08, 250  # a rate that is small enough for the steepest bowl
+
+
+def routes(curvature: float, angle: float = 0.0, rules: Mapping[str, Rule] = RULES) -> dict[str, Tensor]:
+    """The path of each rule over `two_bowls` from the point `START`, (`STEPS` + 1, 2)."""
+    bowls, start = two_bowls(curvature, angle), torch.tensor(START, dtype=torch.double)
+
+    def gradients(theta: Tensor) -> Tensor:
+        return torch.stack([bowl.gradient(theta) for bowl in bowls])
+
+    return {name: follow(gradients, start, rule, rate=RATE, steps=STEPS) for name, rule in rules.items()}
 
 
 def exchange_rate(first: Bowl, second: Bowl) -> float:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from invtutor.figures.base import COLORS, NORMAL, Screen, freeze, new_figure, png
 from invtutor.figures.gallery import INKS, digits, recolor
-from invtutor.figures.gradients import along_threshold, bowls, pixel_maps, survivors
+from invtutor.figures.gradients import along_threshold, bowls, pixel_maps, survivors, two_classes, weight_paths
 from invtutor.figures.guesses import guessed
 from invtutor.figures.lines import accuracy_curves, along_penalty, environment_risks, histories, move_cursor
 from invtutor.figures.planes import arrow, borders, path, place, plane, regions, shades
@@ -52,4 +52,6 @@ __all__ = [
     "regions",
     "shades",
     "survivors",
+    "two_classes",
+    "weight_paths",
 ]

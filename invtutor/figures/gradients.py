@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from torch import Tensor
 
+from invtutor.exact.consistency import Bowl
 from invtutor.fields import require
 from invtutor.figures.base import (
     COLORS,
@@ -25,35 +27,51 @@ from invtutor.figures.base import (
     tidy,
 )
 from invtutor.figures.lines import move_cursor
-from invtutor.figures.planes import path, place, plane
+from invtutor.figures.planes import HALO, path, place, plane
 
-__all__ = ["along_threshold", "bowls", "pixel_maps", "survivors"]
+__all__ = ["along_threshold", "bowls", "pixel_maps", "survivors", "two_classes", "weight_paths"]
 
 
 def bowls(
-    losses: Mapping[str, Callable[[Tensor], Tensor]],
+    bowls: Mapping[str, Bowl],
     paths: Mapping[str, Tensor],
     *,
     x: tuple[float, float] = (-1.6, 2.6),
     y: tuple[float, float] = (-2.1, 2.1),
     ax: Axes | None = None,
 ) -> Axes:
-    """The losses of environments as contours over two parameters, and paths of several rules through them.
+    """The losses of environments as contours over two parameters, their minima, and paths of several rules.
 
-    losses: for each name, points (*, 2) → (*). paths: for each rule, points (n, 2), of which the last is marked.
+    paths: for each rule, points (n, 2). The last is marked and named; rules that end at one place share a line of text.
     """
     ax = ax or new_figure(560, 520).subplots()
-    for loss, color in zip(losses.values(), COLORS, strict=False):
-        plane(loss, x=x, y=y, levels=[0.05, 0.2, 0.5, 1.0, 2.0, 4.0], color=color, numbers=False, ax=ax)
+    for bowl, color in zip(bowls.values(), COLORS, strict=False):
+        plane(bowl.loss, x=x, y=y, levels=[0.05, 0.2, 0.5, 1.0, 2.0, 4.0], color=color, numbers=False, ax=ax)
     for collection in ax.collections:
         collection.set_alpha(0.4)
+    for (name, bowl), color in zip(bowls.items(), COLORS, strict=False):
+        place(ax, bowl.minimum, name, color=color, marker="+", markersize=12)
+    ax.axvline(next(iter(bowls.values())).minimum[0], color=DIM, linewidth=1, linestyle="--", zorder=0.5)
+    ends: list[tuple[list[float], list[str]]] = []
     for (name, points), color, dash, marker in zip(
         paths.items(), cycle(COLORS[4:] + COLORS[2:4]), cycle(DASHES), cycle(MARKERS), strict=False
     ):
+        end = points[-1].tolist()
         path(ax, points, color=color, linestyle=dash, linewidth=2, marker="", zorder=3)
-        place(ax, points[-1].tolist(), color=color, marker=marker, markersize=9, label=name)
+        place(ax, end, color=color, marker=marker, markersize=9)
+        there = [names for other, names in ends if max(abs(a - b) for a, b in zip(end, other, strict=True)) < 0.1]
+        if not there:
+            ends.append((end, [name]))
+        for names in there[:1]:
+            names.append(name)
+    for end, names in ends:
+        left = end[0] > x[0] + 0.6 * (x[1] - x[0])  # where the text would leave the picture
+        below = not any(0 < end[1] - other[1] < 0.35 for other, _ in ends)  # where no other end is close
+        offset = (-9 if left else 9, -16 if below else 7)
+        style: dict[str, Any] = {"ha": "right" if left else "left", "fontsize": NORMAL, "zorder": 5, "bbox": HALO}
+        note(ax, " and ".join(names), (end[0], end[1]), offset, **style)
     first = next(iter(paths.values()))[0]
-    place(ax, first.tolist(), "start", offset=(-6, -16), marker="x")
+    place(ax, first.tolist(), "start", offset=(-36, -3), marker="x")
     ax.set(xlabel="θ₁, on which both agree", ylabel="θ₂, on which they do not")
     return ax
 
@@ -88,6 +106,39 @@ def survivors(
     ax.set(xscale="log", yscale="log", xlabel="environments", ylabel=ylabel)
     ax.set_xticks(list(environments), [str(count) for count in environments])
     ax.xaxis.set_minor_formatter(NullFormatter())
+    return ax
+
+
+def two_classes(points: Tensor, labels: Tensor, *, size: float = 12, ax: Axes | None = None) -> Axes:
+    """Points (n, 2) of two classes, labels (n,) of 0 and 1, on one scale and without axes."""
+    ax = ax or new_figure(330, 330).subplots()
+    for label, (color, marker) in enumerate(zip(COLORS, "ox", strict=False)):
+        x, y = np.asarray(points[labels == label]).T
+        ax.scatter(x, y, s=size, marker=marker, color=color, alpha=0.6, linewidth=0.8)
+    reach = 1.1 * float(points.abs().max())
+    ax.set(xticks=[], yticks=[], xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    ax.spines[:].set_color(FAINT)
+    return ax
+
+
+def weight_paths(
+    height: Callable[[Tensor], Tensor],
+    paths: Mapping[str, Tensor],
+    *,
+    xlabel: str = "w_shape",
+    ylabel: str = "w_color",
+    ax: Axes | None = None,
+) -> Axes:
+    """Paths of several rules over the plane of two weights, above whose dotted diagonal the second outvotes the first.
+
+    height: points (*, 2) → (*), drawn as contours. paths: for each rule, points (n, 2), of which the last is marked.
+    """
+    ax = plane(height, x=(-0.2, 1.6), y=(-0.2, 2.0), numbers=False, xlabel=xlabel, ylabel=ylabel, ax=ax)
+    ax.plot([-0.2, 1.6], [-0.2, 1.6], ":", color=DIM, linewidth=1)
+    for (name, points), marker, style in zip(paths.items(), cycle(MARKERS), styles(len(paths)), strict=False):
+        path(ax, points, marker="", **style)
+        place(ax, points[-1].tolist(), color=style["color"], marker=marker, label=name)
+    ax.legend(loc="upper left", frameon=False, fontsize=SMALL)
     return ax
 
 

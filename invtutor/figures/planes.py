@@ -13,10 +13,12 @@ from torch import Tensor
 from invtutor.fields import require
 from invtutor.figures.base import COLORS, DIM, FAINT, NORMAL, SMALL, new_figure, note, tidy
 
-__all__ = ["arrow", "borders", "path", "place", "plane", "regions", "shades"]
+__all__ = ["HALO", "arrow", "borders", "path", "place", "plane", "regions", "shades"]
 
 TINTS = ("#9CC7E4", "#F2BE9C", "#A9D8C9", "#DFB9D1", "#D9D9D9")  # of COLORS, light enough for black text
 Point = Sequence[float] | Tensor
+HALO = {"boxstyle": "square,pad=0.1", "color": "white", "alpha": 0.8, "linewidth": 0}
+"""Behind words that stand on lines."""
 HATCHES = ("", "///", "...", "xxx", "\\\\\\")
 SIGNED = LinearSegmentedColormap.from_list("signed", [COLORS[0], "white", COLORS[1]])  # below, at and above 0
 
@@ -68,9 +70,8 @@ def place(ax: Axes, point: Point, words: str = "", *, offset: tuple[float, float
     x, y = map(float, point)
     ax.plot([x], [y], gid="place", **(usual | style))
     if words:
-        halo = {"boxstyle": "square,pad=0.1", "color": "white", "alpha": 0.8, "linewidth": 0}
         ink = style.get("color", "black")
-        note(ax, words, (x, y), offset, color=ink, fontsize=NORMAL, zorder=5, bbox=halo)
+        note(ax, words, (x, y), offset, color=ink, fontsize=NORMAL, zorder=5, bbox=HALO)
     return ax
 
 

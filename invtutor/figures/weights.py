@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from invtutor.figures.base import COLORS, NORMAL, SMALL, tidy
+from invtutor.figures.base import COLORS, DIM, NORMAL, note, tidy
 
-__all__ = ["budget_curves", "two_groups"]
+__all__ = ["budget_curves", "slopes_of_a_mask", "two_groups"]
 
 
 def two_groups(
@@ -28,9 +28,27 @@ def two_groups(
     ):
         nearest = np.rint((values[group].double().numpy() - low) / step).clip(0, 10).astype(int)
         found = np.bincount(nearest, minlength=11) / max(1, int(group.sum()))
-        ax.bar(places + shift * step, found, 0.42 * step, color=color, hatch=hatch, edgecolor="white", label=name)
-    ax.set(xlabel=xlabel, ylabel="share of the group", ylim=(0, 1.05))
-    ax.legend(frameon=False, fontsize=SMALL)
+        ax.bar(places + shift * step, found, 0.42 * step, color=color, hatch=hatch, edgecolor="white")
+        top, side = found.argmax(), "right" if shift < 0 else "left"  # the name stands on the group's tallest bar
+        across = places[top] + (shift - 0.21 * (1 if shift > 0 else -1)) * step
+        note(ax, name, (across, found[top]), (0, 3), color=color, fontsize=NORMAL, ha=side, weight="bold")
+    ax.set(xlabel=xlabel, ylabel="share of the group", ylim=(0, 1.12))
+    return ax
+
+
+def slopes_of_a_mask(
+    chances: Sequence[float], slopes: Sequence[float], carried: Sequence[float], *, ax: Axes | None = None
+) -> Axes:
+    """Over the chance s: the mean slope of a mask drawn with it, beside 1, and the share of draws that carry it."""
+    ax = tidy(ax)
+    ax.axhline(1, color=DIM, linewidth=1, linestyle="--", zorder=1)
+    for name, values, color, dash in (
+        ("mean slope ∂m/∂s", slopes, COLORS[0], "-"),
+        ("share of draws with a slope", carried, COLORS[1], "--"),
+    ):
+        ax.plot(chances, values, color=color, linestyle=dash, linewidth=2)
+        note(ax, name, (chances[-1], values[-1]), (8, 0), color=color, fontsize=NORMAL, va="center")
+    ax.set(xlabel="s, the chance of being kept", ylim=(0, 2), xlim=(0, 1))
     return ax
 
 

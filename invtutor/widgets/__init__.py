@@ -9,7 +9,7 @@ from invtutor.widgets.filling_table import filling
 from invtutor.widgets.gradient_rules import gradient_rules_panel, threshold_panel
 from invtutor.widgets.live_panel import Live, live
 from invtutor.widgets.panel import Panel
-from invtutor.widgets.sample_weights import budget_panel, stages_panel
+from invtutor.widgets.sample_weights import budget_panel, stages_panel, temperature_panel
 from invtutor.widgets.sliders import flip_rate_panel, penalty_panel
 from invtutor.widgets.stepper import Stepper
 
@@ -25,5 +25,6 @@ __all__ = [
     "live",
     "penalty_panel",
     "stages_panel",
+    "temperature_panel",
     "threshold_panel",
 ]

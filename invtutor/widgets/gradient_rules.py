@@ -3,19 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-import torch
-
 from invtutor import figures
-from invtutor.exact.consistency import RULES, exchange_rate, follow, signs_needed, two_bowls
+from invtutor.exact.consistency import START, STEPS, exchange_rate, routes, signs_needed, two_bowls
 from invtutor.fields import require
 from invtutor.figures import Figure
 from invtutor.runs.history import History
 from invtutor.widgets.panel import Panel, choice, slider
 
 __all__ = ["gradient_rules_panel", "threshold_panel"]
-
-START = (-1.0, 0.4)
-RATE, STEPS = 0.08, 250  # small enough for the steepest bowl
 
 
 def gradient_rules_panel(*, curvature: float = 4.0, angle: float = 0.0) -> Panel:
@@ -26,22 +21,8 @@ def gradient_rules_panel(*, curvature: float = 4.0, angle: float = 0.0) -> Panel
         fresh = not figure.axes
         ax = figure.subplots() if fresh else figure.axes[0]
         ax.clear()
-        bowls = two_bowls(curvature, angle)
-        start = torch.tensor(START, dtype=torch.double)
-        paths = {
-            name: follow(
-                lambda theta: torch.stack([bowl.gradient(theta) for bowl in bowls]),
-                start,
-                rule,
-                rate=RATE,
-                steps=STEPS,
-            )
-            for name, rule in RULES.items()
-        }
-        figures.bowls({"A": bowls[0].loss, "B": bowls[1].loss}, paths, ax=ax)
-        for name, bowl, color in zip("AB", bowls, figures.COLORS, strict=False):
-            figures.place(ax, bowl.minimum, name, color=color, marker="+", markersize=12)
-        ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+        bowls, paths = two_bowls(curvature, angle), routes(curvature, angle)
+        figures.bowls(dict(zip("AB", bowls, strict=True)), paths, ax=ax)
         if fresh:
             figures.freeze(figure)
         spoken = []

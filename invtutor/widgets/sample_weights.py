@@ -1,18 +1,20 @@
 """Panels of lesson 07: one outer iteration of MAPLE stage by stage, and the budget."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ipywidgets
+import torch
+from torch import Tensor
 
-from invtutor.algorithms.maple import MAPLE, project
+from invtutor.algorithms.maple import MAPLE, project, straight_through
 from invtutor.fields import require
 from invtutor.figures import Figure
-from invtutor.figures.weights import budget_curves, two_groups
+from invtutor.figures.weights import budget_curves, slopes_of_a_mask, two_groups
 from invtutor.runs.reweighting import Trace
-from invtutor.widgets.panel import Panel, choice
+from invtutor.widgets.panel import Panel, choice, slider
 
-__all__ = ["STAGES", "budget_panel", "stages_panel"]
+__all__ = ["STAGES", "budget_panel", "stages_panel", "temperature_panel"]
 
 STAGES = ("1 draw the mask", "2 train and judge", "3 hypergradient", "4 optimizer's step", "5 projection")
 
@@ -96,3 +98,33 @@ def budget_panel(traces: Mapping[float, Trace]) -> Panel:
     start = min(budgets, key=lambda k: abs(k - 0.3))
     control = choice("Budget K / n", {f"{k:.0%}": k for k in budgets}, start, "One of the budgets that were run.")
     return Panel({"budget": control}, draw, height=380)
+
+
+def temperature_panel(
+    draw: Callable[[Tensor, Tensor, float], Tensor] = straight_through, *, temperature: float = 1.0
+) -> Panel:
+    """A slider over the temperature of a mask that is drawn straight through: how often it keeps, its slope on average,
+    and how many draws carry that slope.
+
+    draw: (chances, noise, temperature) → the mask, differentiable in the chances. temperature: where the slider starts.
+    """
+    places = torch.linspace(0.05, 0.95, 19)
+    noise = torch.rand(19, 2000, generator=torch.Generator().manual_seed(0)).clamp(1e-6, 1 - 1e-6).logit()
+
+    def picture(figure: Figure, temperature: float) -> str:
+        figure.clear()
+        chances = places[:, None].expand_as(noise).clone().requires_grad_()
+        mask = draw(chances, noise, temperature)
+        (slopes,) = torch.autograd.grad(mask.sum(), chances)
+        mean, carried, kept = slopes.mean(1), (slopes > 0.1).float().mean(1), mask.detach().mean(1)
+        slopes_of_a_mask(places.tolist(), mean.tolist(), carried.tolist(), ax=figure.subplots())
+        at = 5  # s = 0.3
+        return (
+            f"<b>T = {temperature:g}.</b> At s = {places[at]:.1f}, over 2,000 draws: kept {kept[at]:.1%}, mean slope "
+            f"{mean[at]:.2f}, a slope above 0.1 in {carried[at]:.1%} of the draws, the largest {slopes[at].max():.3g}."
+        )
+
+    told = "How smooth the function is whose slope is taken."
+    return Panel(
+        {"temperature": slider("Temperature T", temperature, (0.05, 2.0), 0.05, told)}, picture, width=800, height=330
+    )

@@ -28,7 +28,7 @@ from invtutor.worlds.risks import accuracy, accuracy_curve, correct, risk
 from invtutor.worlds.world import Metrics, Predictor, Setting, World
 
 __all__ = ["OOD_RATE", "TEST_RATES", "Canvas", "ColoredMNIST", "ColoredWorld", "clean_labels", "colored_mnist"]
-__all__ += ["flipped", "painted", "recolored"]
+__all__ += ["flipped", "ink_and_color", "painted", "recolored"]
 
 POOL, HELD_OUT = 50_000, 10_000  # of the 60,000 training digits: those to train on, and the tail for validation
 PATCH = 3  # side of the square that the optional second spurious feature puts into an upper corner
@@ -76,6 +76,13 @@ def uncolored(inputs: Tensor, patch: bool = False) -> Tensor:
     if patch:
         ink[:, :, :PATCH, :PATCH] = ink[:, :, :PATCH, -PATCH:] = 0.0  # few digits reach into them (4 %)
     return ink.expand_as(inputs)
+
+
+def ink_and_color(inputs: Tensor) -> Tensor:
+    """The two channels of each pixel turned by 45°, (n, 2, height, width): their sum is the ink, their difference, the
+    second less the first, the color."""
+    blue, orange = inputs.unbind(1)
+    return torch.stack([blue + orange, orange - blue], 1).div_(2**0.5)  # in place: the whole world may pass
 
 
 @dataclass(frozen=True, eq=False)

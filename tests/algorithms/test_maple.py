@@ -232,3 +232,16 @@ def test_it_takes_the_shape_and_finds_the_conflicting_samples() -> None:
     assert s[conflicting].mean() > 2 * s[~conflicting].mean()
     assert accuracy(algorithm.predict, two_bit(TEST_RATE)) == pytest.approx(0.75, abs=0.05)
     assert squared_norm(algorithm.model) > 0
+
+
+def test_a_mask_straight_through_keeps_with_its_chance_and_has_the_smooth_slope() -> None:
+    chances = torch.tensor([0.1, 0.3, 0.8])[:, None].expand(3, 50_000).clone().requires_grad_()
+    noise = torch.rand(3, 50_000, generator=torch.Generator().manual_seed(0)).clamp(1e-6, 1 - 1e-6).logit()
+    for temperature in (1.0, 0.1):
+        mask = maple.straight_through(chances, noise, temperature)
+        assert set(mask.detach().unique().tolist()) == {0.0, 1.0}
+        assert torch.allclose(mask.mean(1), chances[:, 0], atol=0.01), "whatever the temperature"
+        (slope,) = torch.autograd.grad(mask.sum(), chances)
+        p = torch.sigmoid((chances.logit() + noise) / temperature)
+        assert torch.allclose(slope, p * (1 - p) / temperature / (chances * (1 - chances)), atol=1e-4)
+    assert torch.allclose(slope.mean(1), torch.ones(3), atol=0.1), "the slope's mean nears that of m = s"

@@ -114,9 +114,21 @@ def masked_by_loops(gradients: Tensor, threshold: float) -> list[float]:
 def geometric_by_loops(gradients: Tensor) -> list[float]:
     result = []
     for column in gradients.T.tolist():
-        size = math.exp(fmean(math.log(abs(g)) for g in column))
+        size = math.exp(fmean(math.log(abs(g) + 1e-300) for g in column))
         result.append(size if min(column) > 0 else -size if max(column) < 0 else 0.0)
     return result
+
+
+def turned_by_matrix(inputs: Tensor) -> Tensor:
+    matrix = torch.tensor([[1.0, 1.0], [-1.0, 1.0]]) / math.sqrt(2)
+    return torch.einsum("oc,nchw->nohw", matrix, inputs)
+
+
+def turned_in_place(inputs: Tensor) -> Tensor:
+    turned = torch.empty_like(inputs)
+    turned[:, 0] = (inputs[:, 0] + inputs[:, 1]) * 0.5**0.5
+    turned[:, 1] = (inputs[:, 1] - inputs[:, 0]) * 0.5**0.5
+    return turned
 
 
 def geometric_by_numpy(gradients: Tensor) -> np.ndarray:
@@ -145,6 +157,14 @@ def projected_in_place(values: Tensor, budget: float) -> Tensor:
             else ((low + high) / 2, high)
         )
     return values.sub_(high).clamp_(0, 1)
+
+
+def drawn_through_the_odds(chances: Tensor, noise: Tensor, temperature: float) -> Tensor:
+    odds = (chances / (1 - chances) * noise.exp()) ** (1 / temperature)
+    soft = odds / (1 + odds)
+    mask = torch.zeros_like(soft)
+    mask[soft >= 0.5] = 1.0
+    return mask + (soft - soft.detach())
 
 
 def influence_by_autograd(x: Tensor, y: Tensor, theta: Tensor, v: Tensor, m: Tensor, rate: float) -> Tensor:
@@ -283,6 +303,18 @@ RIGHT: dict[str, Sequence[Function]] = {
         geometric_by_numpy,
         lambda g: ((g > 0).all(0).double() - (g < 0).all(0).double()) * g.double().abs().log().mean(0).exp(),
     ),
+    "check_product": (
+        lambda g: torch.where(g.sign().mean(0).abs() == 1, g[0].sign() * g.abs().prod(0) ** (1 / len(g)), 0.0),
+        geometric_by_loops,
+        geometric_by_numpy,
+        lambda g: ((g > 0).all(0).double() - (g < 0).all(0).double()) * g.double().abs().log().mean(0).exp(),
+    ),
+    "check_turn": (
+        lambda x: torch.stack([x.sum(1), x[:, 1] - x[:, 0]], 1) / 2**0.5,
+        turned_by_matrix,
+        turned_in_place,
+        lambda x: np.stack([x.numpy().sum(1), np.diff(x.numpy(), axis=1)[:, 0]], 1) / np.sqrt(np.float32(2)),
+    ),
     "check_signs_needed": (
         lambda d, tau: min(k for k in range(d + 1) if (2 * k - d) / d >= tau - 1e-9),
         lambda d, tau: math.ceil(d * (1 + tau) / 2 - 1e-9),
@@ -295,6 +327,14 @@ RIGHT: dict[str, Sequence[Function]] = {
         projected_in_place,
         lambda values, budget: projected_by_sorting(values.double(), budget).numpy(),
         lambda values, budget: (float(v) for v in projected_by_sorting(values, budget)),
+    ),
+    "check_draw": (
+        maple.straight_through,
+        drawn_through_the_odds,
+        lambda s, noise, t: (soft := ((s / (1 - s)).log() + noise).div(t).sigmoid()) + (soft.round() - soft).detach(),
+        lambda s, noise, t: (
+            torch.where((z := (s.logit() + noise) / t) >= 0, 1.0, 0.0) + z.sigmoid() - z.sigmoid().detach()
+        ),
     ),
     "check_influence": (
         lambda x, y, theta, v, m, rate: -rate * ((x @ theta).sigmoid() - y) * (x @ v) / m.sum(),
@@ -575,6 +615,26 @@ WRONG: dict[str, Sequence[tuple[Function, str]]] = {
         (lambda g: 2 * g.abs().log().mean(0).exp() * (g.sign().mean(0).abs() == 1) * g[0].sign(), SHOWN),
         (lambda g: g.abs().min(0).values * (g.sign().mean(0).abs() == 1) * g[0].sign(), SHOWN),
     ),
+    "check_product": (
+        (lambda g: g.mean(0), "arithmetic"),
+        (lambda g: g.prod(0) ** (1 / len(g)), "negative product is nan"),
+        (lambda g: g.abs().prod(0) ** (1 / len(g)), "Neither sign nor veto"),
+        (lambda g: g.abs().prod(0) ** (1 / len(g)) * g[0].sign(), "must be 0"),
+        (lambda g: g.abs().prod(0) * (g.sign().mean(0).abs() == 1) * g[0].sign(), "root is missing"),
+        (lambda g: g.abs().prod(0).sqrt() * (g.sign().mean(0).abs() == 1) * g[0].sign(), "A square root"),
+        (lambda g: g.abs().prod(0) ** (1 / len(g)) * (g.sign().mean(0).abs() == 1), "is lost"),
+        (lambda g: g.abs().max(0).values * (g.sign().mean(0).abs() == 1) * g[0].sign(), SHOWN),
+    ),
+    "check_turn": (
+        (lambda x: torch.stack([x.sum(1), x[:, 1] - x[:, 0]], 1), "keeps lengths"),
+        (lambda x: torch.stack([x.sum(1), x[:, 0] - x[:, 1]], 1) / 2**0.5, "other way round"),
+        (lambda x: torch.stack([x[:, 1] - x[:, 0], x.sum(1)], 1) / 2**0.5, "Ink comes first"),
+        (lambda x: torch.stack([x.sum(1), x[:, 1] - x[:, 0]]) / 2**0.5, "dimension 1"),
+        (lambda x: torch.cat([x.sum(1), x[:, 1] - x[:, 0]], 1) / 2**0.5, "makes the images higher"),
+        (lambda x: x, "as they were"),
+        (lambda x: x.flip(1), SHOWN),
+        (lambda x: x.sum(1), SHOWN),
+    ),
     "check_signs_needed": (
         (lambda d, tau: round(d * tau), "no share"),
         (lambda d, tau: math.ceil(d * tau), "no share"),
@@ -602,6 +662,18 @@ WRONG: dict[str, Sequence[tuple[Function, str]]] = {
         (lambda s, budget: maple.project(s, budget) + 0.1, SHOWN),
         (lambda s, budget: maple.project(s, budget / 2), SHOWN),
         (lambda s, budget: maple.project(s, budget)[None], SHOWN),
+    ),
+    "check_draw": (
+        (lambda s, noise, t: ((s.logit() + noise) / t).sigmoid(), "smooth function itself"),
+        (lambda s, noise, t: ((s.logit() + noise) / t).sigmoid().round(), "its slope is not that"),
+        (lambda s, noise, t: maple.straight_through(s, -noise, t), "subtracted"),
+        (lambda s, noise, t: maple.straight_through(s, 0 * noise, t), "noise is missing"),
+        (lambda s, noise, t: 1 - maple.straight_through(s, noise, t), "turned round"),
+        (lambda s, noise, t: maple.straight_through(s, noise, 1.0), "its slope is not that"),
+        (lambda s, noise, t: ((s.logit() + noise) >= 0).float() + s - s.detach(), "its slope is not that"),
+        (lambda s, noise, t: (s + noise >= 0.5).float(), "log-odds of s"),
+        (lambda s, noise, t: (s.log() + noise >= 0).float(), "logarithm of s alone"),
+        (lambda s, noise, t: maple.straight_through(s, noise - 3, t), SHOWN),
     ),
     "check_influence": (
         (lambda x, y, t, v, m, rate: rate * ((x @ t).sigmoid() - y) * (x @ v) / m.sum(), "sign"),

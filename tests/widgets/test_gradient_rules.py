@@ -168,11 +168,27 @@ def test_nothing_jumps_and_controls_can_be_named() -> None:
 
 
 def test_bowls_mark_the_end_of_each_path_and_their_start() -> None:
-    paths = {"one": torch.tensor([[0.0, 0.0], [1.0, 0.5]]), "two": torch.tensor([[0.0, 0.0], [0.5, -1.0]])}
-    ax = figures.bowls({"A": two_bowls(3.0)[0].loss}, paths)
+    ends = {"one": [1.0, 0.5], "two": [0.5, -1.0], "three": [0.52, -1.05]}
+    paths = {name: torch.tensor([[0.0, 0.0], end]) for name, end in ends.items()}
+    ax = figures.bowls({"A": two_bowls(3.0)[0]}, paths)
     marks = [tuple(np.ravel(line.get_data())) for line in ax.lines if line.get_gid() == "place"]
-    assert marks == [(1.0, 0.5), (0.5, -1.0), (0.0, 0.0)]
-    assert ax.get_legend_handles_labels()[1] == ["one", "two"]
+    assert np.allclose(marks, [(1.0, 1.0), *ends.values(), (0.0, 0.0)])
+    named = {text.get_text(): text.xy for text in ax.texts}
+    assert named == {"A": (1.0, 1.0), "one": (1.0, 0.5), "two and three": (0.5, -1.0), "start": (0.0, 0.0)}
+
+
+def test_paths_over_two_weights_are_marked_where_they_end() -> None:
+    ax = figures.weight_paths(lambda w: w.square().sum(-1), {"mean": torch.tensor([[0.0, 0.0], [1.0, 0.5]])})
+    marks = [tuple(np.ravel(line.get_data())) for line in ax.lines if line.get_gid() == "place"]
+    assert marks == [(1.0, 0.5)] and ax.get_legend_handles_labels()[1] == ["mean"]
+
+
+def test_the_points_of_two_classes_differ_by_color_and_mark() -> None:
+    points = torch.tensor([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
+    ax = figures.two_classes(points, torch.tensor([0, 1, 0]))
+    zeros, ones = ax.collections
+    assert zeros.get_offsets().tolist() == [[0.0, 1.0], [4.0, 5.0]] and ones.get_offsets().tolist() == [[2.0, 3.0]]
+    assert not np.array_equal(zeros.get_edgecolor(), ones.get_edgecolor())
 
 
 def test_survivors_leave_gaps_for_zeros() -> None:

@@ -1,12 +1,14 @@
 """Lesson 07's panels: set a control, see picture and numbers change."""
 
+import re
+
 import pytest
 import torch
 
 from invtutor.figures.weights import two_groups
 from invtutor.runs.recipe import Recipe
 from invtutor.runs.reweighting import Trace, trace
-from invtutor.widgets import budget_panel, stages_panel
+from invtutor.widgets import budget_panel, stages_panel, temperature_panel
 from invtutor.widgets.sample_weights import STAGES
 from invtutor.worlds.digits import Digits
 
@@ -85,3 +87,17 @@ def test_the_budget_moves_histogram_and_numbers(traces: dict[float, Trace]) -> N
 def test_no_runs_are_refused() -> None:
     with pytest.raises(ValueError, match="Parameter `traces`"):
         budget_panel({})
+
+
+def test_the_temperature_moves_the_slope_and_not_the_chance() -> None:
+    panel, said = temperature_panel(), {}
+    for temperature in (2.0, 1.0, 0.1):
+        panel.set(temperature=temperature)
+        kept, slope, share = re.findall(
+            r"kept ([\d.]+)%, mean slope ([\d.]+), a slope above 0.1 in ([\d.]+)%", panel.text
+        )[0]
+        said[temperature] = float(kept), float(slope), float(share)
+    assert len({kept for kept, *_ in said.values()}) == 1 and said[1.0][0] == pytest.approx(30, abs=3)
+    assert said[0.1][1] == pytest.approx(1, abs=0.15) and said[1.0][1] < 0.85
+    assert said[1.0][2] > 85 and said[0.1][2] < 35
+    assert temperature_panel(lambda s, *_: (s >= 0.5) + s - s.detach()).text.count("mean slope 1.00") == 1

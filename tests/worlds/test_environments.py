@@ -7,7 +7,15 @@ from math import isinf, log, sqrt
 import pytest
 import torch
 
-from invtutor.worlds.colored_mnist import HELD_OUT, PATCH, POOL, ColoredWorld, clean_labels, colored_mnist
+from invtutor.worlds.colored_mnist import (
+    HELD_OUT,
+    PATCH,
+    POOL,
+    ColoredWorld,
+    clean_labels,
+    colored_mnist,
+    ink_and_color,
+)
 from invtutor.worlds.digits import Digits
 from invtutor.worlds.environment import Environment
 
@@ -219,6 +227,16 @@ def test_patches_are_white_squares_in_an_upper_corner(patched: ColoredWorld) -> 
 
 def test_a_world_without_patch_has_none(plain: ColoredWorld) -> None:
     assert "patch" not in plain.train[0].attributes and "patch" not in plain.test(0.5).attributes
+
+
+def test_ink_and_color_are_the_channels_turned(plain: ColoredWorld) -> None:
+    environment = plain.train[0]
+    ink, color = ink_and_color(environment.inputs).unbind(1)
+    assert torch.allclose(ink, environment.inputs.sum(1) / 2**0.5)
+    lit = ink > 0.1
+    orange = environment["color"][:, None, None].expand_as(lit)[lit] == 1
+    assert torch.equal(color[lit] > 0, orange)
+    assert torch.allclose(ink.square() + color.square(), environment.inputs.square().sum(1), atol=1e-5), "a turn"
 
 
 def test_gray_tells_nothing_of_color_and_patch(plain: ColoredWorld, patched: ColoredWorld) -> None:

@@ -1,6 +1,13 @@
 """Self-checks for the exercises, a module per group of lessons; `verdict` says what a check is."""
 
-from invtutor.course.checks.and_mask import check_and_mask, check_geometric_mean, check_signs_needed
+from invtutor.course.checks.and_mask import (
+    check_and_mask,
+    check_and_mask_method,
+    check_geometric_mean,
+    check_product,
+    check_signs_needed,
+    check_turn,
+)
 from invtutor.course.checks.clues import (
     check_accuracy,
     check_best_clue,
@@ -10,7 +17,13 @@ from invtutor.course.checks.clues import (
     check_paint,
     check_pooled,
 )
-from invtutor.course.checks.maple import check_balancing_budget, check_influence, check_projection
+from invtutor.course.checks.maple import (
+    check_balancing_budget,
+    check_draw,
+    check_influence,
+    check_maple,
+    check_projection,
+)
 from invtutor.course.checks.meta_irm import (
     check_deviation,
     check_inner_step,
@@ -35,12 +48,12 @@ from invtutor.course.checks.side_by_side import check_paired_differences, check_
 from invtutor.course.checks.training import check_erm, check_risk, check_training
 from invtutor.course.checks.verdict import Verdict
 
-__all__ = ["Verdict", "check_accuracy", "check_and_mask", "check_annealing", "check_balancing_budget"]
-__all__ += ["check_best_clue", "check_clean", "check_color", "check_count", "check_erm", "check_irmv1", "check_paint"]
-__all__ += ["check_penalty", "check_risk", "check_slope_halves", "check_training"]
-__all__ += ["check_curve", "check_deviation", "check_geometric_mean", "check_gray", "check_influence"]
-__all__ += ["check_inner_step", "check_maximum_excess", "check_objective", "check_orders", "check_paired_differences"]
-__all__ += ["check_pooled", "check_projection", "check_signs_needed", "check_slope", "check_training_domains"]
-__all__ += ["check_variance", "check_worst_rate"]
-__all__ += ["check_halves", "check_meta_irm", "check_mmrex", "check_outer_losses", "check_reach", "check_update"]
-__all__ += ["check_vrex"]
+__all__ = ["Verdict", "check_accuracy", "check_and_mask", "check_and_mask_method", "check_annealing"]
+__all__ += ["check_balancing_budget", "check_best_clue", "check_clean", "check_color", "check_count", "check_curve"]
+__all__ += ["check_deviation", "check_draw", "check_erm", "check_geometric_mean", "check_gray", "check_halves"]
+__all__ += ["check_influence", "check_inner_step", "check_irmv1", "check_maple", "check_maximum_excess"]
+__all__ += ["check_meta_irm", "check_mmrex", "check_objective", "check_orders", "check_outer_losses", "check_paint"]
+__all__ += ["check_paired_differences", "check_penalty", "check_pooled", "check_product", "check_projection"]
+__all__ += ["check_reach", "check_risk", "check_signs_needed", "check_slope", "check_slope_halves", "check_training"]
+__all__ += ["check_training_domains", "check_turn", "check_update", "check_variance", "check_vrex"]
+__all__ += ["check_worst_rate"]

@@ -1,15 +1,25 @@
 """Self-checks of lesson 06; see `verdict` for what a row is."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from invtutor.algorithms import and_mask
+from invtutor.algorithms.descent import accumulate, environment_gradients, trainable
+from invtutor.course.checks.methods import left
 from invtutor.course.checks.verdict import RIGHT, Rows, check
 from invtutor.exact import consistency
+from invtutor.worlds.environment import Environment
 
-__all__ = ["check_and_mask", "check_geometric_mean", "check_signs_needed"]
+__all__ = [
+    "check_and_mask",
+    "check_geometric_mean",
+    "check_product",
+    "check_signs_needed",
+    "check_turn",
+]
 
 COLUMNS = "You average over the coordinates; the environments are dimension 0."
 
@@ -55,28 +65,23 @@ def check_and_mask(gradients: Tensor, threshold: float) -> Rows:
 
 
 def _products() -> Iterator[tuple[Tensor]]:
-    """Gradients (environments, n), none of them 0."""
+    """Gradients (environments, n), none of them 0, and few enough that their product is a number."""
     generator = torch.Generator().manual_seed(6)
     yield (torch.tensor([[1.0, -2.0, 3.0], [4.0, -8.0, -3.0]]),)
     yield (torch.tensor([[1.0, -1.0], [8.0, -3.0], [27.0, -9.0]]),)
     yield from ((torch.randn(n, 12, generator=generator),) for n in (2, 3, 5))
-    yield (torch.full((60, 1), 1e-6),)  # whose product is 0 in any float
 
 
-@check(
-    "geometric mean",
-    "Where all signs agree: that sign, times exp of the mean logarithm of the sizes. Else 0.",
-    _products(),
-    tolerance=1e-7,
-)
-def check_geometric_mean(gradients: Tensor) -> Rows:
-    """gradients (environments, n), none of them 0 → their geometric mean (n,), 0 where signs differ."""
+def _geometric(gradients: Tensor) -> Rows:
+    """The right answer and the mistakes that a product and a sum of logarithms share."""
     g, logs, signs, product = gradients, gradients.abs().log(), gradients.sign(), gradients.abs().prod(0)
     agree = signs.mean(0).abs() == 1
     sign, size, unsized = agree * signs[0], logs.mean(0).exp(), g.log().mean(0).exp()
-    yield RIGHT, and_mask.geometric_mean(g.double(), 1.0)
+    yield RIGHT, torch.where(agree, signs[0].double() * g.abs().double().log().mean(0).exp(), 0.0)
     yield "That is the arithmetic mean: multiply, and take the root.", g.mean(0), agree * g.mean(0)
     yield "The logarithm of a negative number is nan: take the sizes, .abs(), first.", unsized, sign * unsized
+    roots = g.prod(0) ** (1 / len(g)), sign * g.prod(0) ** (1 / len(g))
+    yield "The root of a negative product is nan: take the sizes, .abs(), first.", *roots
     yield "The sizes are right; the sign on which the environments agree is lost.", agree * size
     kept = [some * size for some in (signs[0], g.mean(0).sign(), signs.prod(0))]
     yield "Where the signs differ, the result must be 0.", *kept
@@ -86,10 +91,33 @@ def check_geometric_mean(gradients: Tensor) -> Rows:
     yield "The root is missing: the product of d numbers wants its d-th root.", *whole
     square = sign * product.sqrt(), sign * (logs.sum(0) / 2).exp()
     yield "A square root is right for two environments; of d numbers it is the d-th root.", *square
-    small = sign * product ** (1 / len(g)), sign * g.abs().double().prod(0) ** (1 / len(g))
-    yield "Sixty factors of 0.000001 underflow to 0: add logarithms instead of multiplying.", *small
     yield "exp is missing: that is the mean logarithm.", sign * logs.mean(0)
     yield COLUMNS, (signs.mean(1).abs() == 1) * signs[:, 0] * logs.mean(1).exp()
+
+
+@check(
+    "product",
+    "Where all signs agree: that sign, times the d-th root of the product of the sizes. Else 0.",
+    _products(),
+    tolerance=1e-6,
+)
+def check_product(gradients: Tensor) -> Rows:
+    """gradients (environments, n), none of them 0 → their geometric mean (n,), 0 where signs differ."""
+    yield from _geometric(gradients)
+
+
+@check(
+    "geometric mean",
+    "The same by logarithms: exp of the mean logarithm of the sizes.",
+    [*_products(), (torch.tensor([[0.0, 2.0], [3.0, 8.0]]),), (torch.full((60, 1), 1e-6),)],  # whose product is 0
+    tolerance=1e-7,
+)
+def check_geometric_mean(gradients: Tensor) -> Rows:
+    """gradients (environments, n), with zeros and very many → their geometric mean (n,), 0 where signs differ."""
+    g, sign = gradients, (gradients.sign().mean(0).abs() == 1) * gradients[0].sign()
+    yield from _geometric(g)
+    small = [sign * some.abs().prod(0) ** (1 / len(g)) for some in (g, g.double())]
+    yield "Sixty factors of 0.000001 underflow to 0: add logarithms instead of multiplying.", *small
 
 
 @check(
@@ -115,3 +143,99 @@ def check_signs_needed(environments: int, threshold: float) -> Rows:
     against = int(d * (1 - tau) / 2 + 1e-9)
     yield "You have solved (2k − d)/d ≥ τ for the wrong side: that is how many may *disagree*.", against
     yield "That is the surplus 2k − d, not k.", 2 * right - d
+
+
+@dataclass(eq=False)
+class Descending:
+    """A method that descends along some direction, for rows of known mistakes.
+
+    direction: of a parameter's gradients (environments, *) and the parameter (*).
+    """
+
+    model: nn.Module
+    direction: Callable[[Tensor, Tensor], Tensor]
+
+    def backward(self, environments: Sequence[Environment]) -> Mapping[str, Tensor]:
+        rows, risks = environment_gradients(self.model, environments)
+        for name, theta in trainable(self.model).items():
+            accumulate(theta, self.direction(rows[name], theta.detach()))
+        return {"risk": risks.mean()}
+
+
+@check(
+    "AND-mask, whole",
+    "For each parameter: the masked mean, over the share that passes, plus 2·l2·θ; `accumulate` puts it into .grad.",
+    [({"threshold": tau}, l2, count) for tau in (1.0, 0.3) for l2 in (0.0, 0.7) for count in (2, 3, 5)],
+    probe=left("risk"),
+    compared="the gradients of a linear model's four parameters, then the risk that you return",
+    tolerance=1e-6,
+)
+def check_and_mask_method(model: nn.Module, threshold: float, l2: float) -> Rows:
+    """A model, τ and the weight of ‖θ‖² → the method."""
+    tau = threshold
+
+    def passes(g: Tensor) -> Tensor:
+        return and_mask.mask(g, tau)
+
+    def share(g: Tensor) -> Tensor:
+        return passes(g).mean().clamp(min=1e-10)
+
+    def wrong(direction: Callable[[Tensor, Tensor], Tensor]) -> Descending:
+        return Descending(model, direction)
+
+    yield RIGHT, and_mask.AndMask(model, l2=l2, threshold=tau)
+    unsafe = wrong(lambda g, t: and_mask.and_mask(g, tau) / passes(g).mean() + 2 * l2 * t)
+    yield "Where nothing passes you divide 0 by 0: keep the share above 0, as .clamp(min=1e-10) does.", unsafe
+    short = wrong(lambda g, t: and_mask.and_mask(g, tau) + 2 * l2 * t)
+    yield "The step shrinks with the share that passes: divide by that share, the mean of the mask.", short
+    vetoed = wrong(lambda g, t: and_mask.and_mask(g, tau) / share(g) + passes(g) * 2 * l2 * t)
+    both = wrong(lambda g, t: (and_mask.and_mask(g, tau) + passes(g) * 2 * l2 * t) / share(g))
+    yield "The decay comes *after* the mask: no environment may veto it.", vetoed, both
+    divided = wrong(lambda g, t: (and_mask.and_mask(g, tau) + 2 * l2 * t) / share(g))
+    yield "The decay is not divided by the share: only what the mask let pass is.", divided
+    voted = wrong(lambda g, t: and_mask.and_mask(g + 2 * l2 * t, tau) / share(g + 2 * l2 * t))
+    yield "You add the decay to the gradients before they vote; it comes after the mask.", voted
+    yield "The weight decay 2·l2·θ is missing.", wrong(lambda g, t: and_mask.and_mask(g, tau) / share(g))
+    lost = wrong(lambda g, t: and_mask.and_mask(g, tau) / share(g) + l2 * t)
+    yield "The derivative of l2·‖θ‖² is 2·l2·θ: you have lost the 2.", lost
+    grown = wrong(lambda g, t: and_mask.and_mask(g, tau) / share(g) - 2 * l2 * t)
+    yield "The sign of the decay: the optimizer goes *against* .grad, and must make θ smaller.", grown
+    counted = wrong(lambda g, t: and_mask.and_mask(g, tau) / passes(g).sum().clamp(min=1) + 2 * l2 * t)
+    yield "Divide by the *share* that passes, not by the number.", counted
+    multiplied = wrong(lambda g, t: and_mask.and_mask(g, tau) * share(g) + 2 * l2 * t)
+    yield "You multiply by the share; divide by it, so that the step keeps its length.", multiplied
+    yield "That is the plain mean with its decay: nothing is masked.", wrong(lambda g, t: g.mean(0) + 2 * l2 * t)
+    whole = wrong(lambda g, t: and_mask.and_mask(g, 1.0) / and_mask.mask(g, 1.0).mean().clamp(min=1e-10) + 2 * l2 * t)
+    yield "τ is missing: pass self.threshold on.", whole
+
+
+def _images() -> Iterator[tuple[Tensor]]:
+    """Images (n, 2, height, width), blue first."""
+    yield (torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]]]]),)
+    yield (torch.tensor([[[[1.0, 0.5]], [[0.0, 0.0]]], [[[0.0, 0.0]], [[0.2, 1.0]]]]),)
+    yield (torch.rand(3, 2, 4, 4, generator=torch.Generator().manual_seed(10)),)
+
+
+@check(
+    "turn",
+    "The first new channel is blue plus orange, the second orange less blue, both divided by √2.",
+    _images(),
+    tolerance=1e-6,
+)
+def check_turn(inputs: Tensor) -> Rows:
+    """inputs (n, 2, height, width), channels blue and orange → (n, 2, height, width), channels ink and color."""
+    blue, orange = inputs.unbind(1)
+    ink, color = blue + orange, orange - blue
+    right = torch.stack([ink, color], 1) / 2**0.5
+    yield RIGHT, right
+    long = torch.stack([ink, color], 1), torch.stack([ink, color], 1) / 2
+    yield "A turn keeps lengths: divide by √2.", *long
+    yield "The color is orange less blue; you have it the other way round.", torch.stack([ink, -color], 1) / 2**0.5
+    yield "Ink comes first, color second.", right.flip(1), torch.stack([color, ink], 1)
+    first = torch.stack([ink, color]) / 2**0.5
+    yield "The two channels are dimension 1: torch.stack([ink, color], 1).", first, first.flatten(0, 1)
+    beside = torch.cat([ink, color], 1) / 2**0.5
+    yield "torch.cat makes the images higher; torch.stack([ink, color], 1) makes channels.", beside
+    by_image = [torch.stack([inputs[0] + inputs[-1], inputs[-1] - inputs[0]], 1) / 2**0.5]
+    yield "You add two *images*; the channels are dimension 1: inputs[:, 0] and inputs[:, 1].", *by_image
+    yield "You return the images as they were.", inputs

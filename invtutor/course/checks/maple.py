@@ -1,14 +1,51 @@
 """Self-checks of lesson 07; see `verdict` for what a row is."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from invtutor.algorithms import maple
-from invtutor.course.checks.verdict import RIGHT, Rows, check
+from invtutor.algorithms.algorithm import Scalars
+from invtutor.algorithms.descent import accumulate, trainable
+from invtutor.algorithms.inner import settle, slopes_along
+from invtutor.course.checks.verdict import NOTHING, RIGHT, Function, Hint, Rows, check
+from invtutor.worlds.environment import Environment
+from invtutor.worlds.risks import risks
 
-__all__ = ["check_balancing_budget", "check_influence", "check_projection"]
+__all__ = ["check_balancing_budget", "check_draw", "check_influence", "check_maple", "check_projection"]
+
+
+def _chances() -> Iterator[tuple[Tensor, Tensor, float]]:
+    """Chances (n,), logistic noise (n,) and a temperature."""
+    yield torch.tensor([0.5, 0.5, 0.2, 0.9]), torch.tensor([0.3, -0.3, 2.0, -1.0]), 1.0
+    yield torch.tensor([0.5, 0.5, 0.2, 0.9]), torch.tensor([0.3, -0.3, 2.0, -1.0]), 0.5
+    generator = torch.Generator().manual_seed(11)
+    for temperature in (1.0, 0.2):
+        yield 0.05 + 0.9 * torch.rand(12, generator=generator), torch.randn(12, generator=generator), temperature
+
+
+@check(
+    "draw",
+    "Add the noise to the log-odds of s, divide by T, take σ; round that, and let the gradient through all the same.",
+    _chances(),
+    differentiable=["chances"],
+    slopes="The mask is right; its slope is not that of the smooth function, σ((log-odds of s + noise)/T).",
+)
+def check_draw(chances: Tensor, noise: Tensor, temperature: float) -> Rows:
+    """chances s (n,) in (0, 1), logistic noise (n,), T → the mask (n,) of 0 and 1, with the smooth function's slope."""
+    right = maple.straight_through(chances, noise, temperature)
+    yield RIGHT, right
+    soft = torch.sigmoid((chances.logit() + noise) / temperature)
+    yield "That is the smooth function itself; a mask is 0 or 1: round it.", soft
+    yield "The mask is turned round: 1 where the smooth function is at least one half.", 1 - right
+    yield "The noise is missing: without it the mask keeps every s above one half.", (chances >= 0.5).double()
+    yield "Take the log-odds of s, log(s/(1 − s)), before you add the noise.", (chances + noise >= 0.5).double()
+    yield "The logarithm of s alone is not the log-odds, log(s/(1 − s)).", (chances.log() + noise >= 0).double()
+    yield "The noise is subtracted; add it.", (chances.logit() - noise >= 0).double()
+    yield "Everything is kept.", torch.ones_like(chances)
 
 
 def _budgets() -> Iterator[tuple[Tensor, float]]:
@@ -141,3 +178,122 @@ def check_balancing_budget(flip_rates: Sequence[float]) -> Rows:
     yield "You look at the first environment only.", balanced(rates[0])
     yield "That is the share of aligned samples.", 1 - mean
     yield "That is what a balanced subset leaves out.", 1 - balanced(mean)
+
+
+# The whole turn -------------------------------------------------------------------------------------------------------
+
+
+def _searched(student: Function) -> Function:
+    """The probe for `check_maple`: what a class leaves in `.grad` of s in two turns, and the metrics of the second."""
+
+    def two_turns(budget: float, inner_rate: float, environments: int) -> Tensor:
+        generator = torch.Generator().manual_seed(environments)
+        inputs = torch.randn(environments, 20, 3, generator=generator)
+        labels = (inputs[..., 0] + torch.arange(environments)[:, None] * inputs[..., 1] > 0).long()
+        model = nn.Linear(3, 1)
+        with torch.no_grad():
+            model.weight.copy_(torch.tensor([[0.3, -0.2, 0.1]]))
+            model.bias.fill_(0.1)
+        method = student(model, budget=budget, inner_rate=inner_rate, inner_steps=4, inner_batch=5)
+        if method is None:
+            raise Hint(NOTHING)
+        pairs = zip(inputs, labels, strict=True)
+        validation = method.prepare([Environment(f"{i}", *pair) for i, pair in enumerate(pairs)])
+        left = list[Tensor]()
+        for _ in range(2):
+            method.probabilities.grad = None
+            found = method.backward(validation)
+            if method.probabilities.grad is None:
+                raise Hint("After your `backward`, self.probabilities.grad is empty: `accumulate` fills it.")
+            if not isinstance(found, Mapping) or not {"risk", "penalty"} <= found.keys():
+                raise Hint("Return the numbers of the step by their names: risk, the mean, and penalty, Φ.")
+            left.append(method.probabilities.grad.clone())
+            with torch.no_grad():
+                method.probabilities -= 0.2 * left[-1].sign()  # a step, so that the second turn is another
+        numbers = [torch.as_tensor(found[name]).detach().float().reshape(1) for name in ("risk", "penalty")]
+        return torch.cat([*left, *numbers])
+
+    return two_turns
+
+
+@dataclass(eq=False)
+class Searching(maple.MAPLE):
+    """MAPLE with a part exchanged, for rows of known mistakes.
+
+    objective_of: Φ, of the validation risks. slope: of the products, m and α. blind: trains on all. warm: goes on from
+    the last weights. late: takes the products at θ_T.
+    """
+
+    objective_of: Callable[[Tensor], Tensor] = lambda found: found.var(unbiased=False)
+    slope: Callable[[Tensor, Tensor, float], Tensor] = lambda slopes, m, rate: -rate * slopes / m.mean()
+    blind: bool = False
+    warm: bool = False
+    late: bool = False
+
+    def backward(self, environments: Sequence[Environment]) -> Scalars:
+        mask = self.draw()
+        kept, size = torch.ones_like(mask) if self.blind else mask, (self.inner_steps, self.inner_batch)
+        start = {name: value.clone() for name, value in self.model.state_dict().items()} if self.warm else self.start
+        before = settle(self.model, start, self.inner, kept, size, self.inner_rate, self.l2, self.generator)
+        found = risks(self.predict, environments)
+        phi = self.objective_of(found)
+        direction = torch.autograd.grad(phi, [*trainable(self.model).values()])
+        at = {name: value.detach().clone() for name, value in trainable(self.model).items()} if self.late else before
+        slopes = slopes_along(self.model, at, direction, self.inner)
+        accumulate(self.probabilities, self.slope(slopes, mask, self.inner_rate))
+        return {"risk": found.mean().detach(), "penalty": phi.detach()}
+
+
+@check(
+    "MAPLE, whole",
+    "Draw, settle, measure Φ on the validation samples, take its gradient, the products, and n·∂Φ/∂m: in this order.",
+    [(0.5, 0.1, 2), (0.3, 0.3, 2), (0.5, 0.1, 3)],
+    probe=_searched,
+    compared="n·∂Φ/∂s in two turns of a small problem, then the mean risk and Φ of the second",
+    tolerance=1e-6,
+)
+def check_maple(model: nn.Module, **options: Any) -> Rows:
+    """A model and MAPLE's options → the method."""
+
+    def wrong(**changed: Any) -> Searching:
+        return Searching(model, **options, **changed)
+
+    yield RIGHT, maple.MAPLE(model, **options)
+    yield (
+        "The sign: the last inner step goes *down* the losses, so that ∂Φ/∂m has a minus.",
+        wrong(slope=lambda slopes, m, rate: rate * slopes / m.mean()),
+    )
+    yield (
+        "A sample that is not kept has a derivative, too: do not multiply by the mask.",
+        wrong(slope=lambda slopes, m, rate: -rate * m * slopes / m.mean()),
+    )
+    yield (
+        "Divide by the mean of the mask: the inner loss is a mean over what is kept.",
+        wrong(slope=lambda slopes, m, rate: -rate * slopes),
+    )
+    yield (
+        "Gradients are times n: divide by the *mean* of the mask, not by its sum.",
+        wrong(slope=lambda slopes, m, rate: -rate * slopes / m.sum()),
+    )
+    yield (
+        "The rate of the inner step, self.inner_rate, is missing.",
+        wrong(slope=lambda slopes, m, rate: -slopes / m.mean()),
+    )
+    yield (
+        "Φ is the *variance* of the validation risks; you take their mean.",
+        wrong(objective_of=lambda found: found.mean()),
+    )
+    yield "Φ is the variance; you take its root.", wrong(objective_of=lambda found: found.std(unbiased=False))
+    yield (
+        "The variance divides by the number of environments: unbiased=False.",
+        wrong(objective_of=lambda found: found.var()),
+    )
+    yield "You train on all samples: pass the mask to `settle`.", wrong(blind=True)
+    yield (
+        "Each turn starts from the same first weights, self.start, not from where the last one ended.",
+        wrong(warm=True),
+    )
+    yield (
+        "The products are taken *before* the last inner step, at θ_{T−1}: pass on what `settle` returns.",
+        wrong(late=True),
+    )
