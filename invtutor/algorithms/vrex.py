@@ -62,7 +62,7 @@ class VREx(Algorithm):
     holds = True
 
     def prepare(self, environments: Sequence[Environment], generator: Generator | None = None) -> Sequence[Environment]:
-        self.average = self.parameters()[0].new_zeros(len(environments))
+        self.average = torch.zeros(len(environments), device=environments[0].inputs.device)
         return super().prepare(environments)
 
     def backward(self, environments: Sequence[Environment]) -> Scalars:
