@@ -181,6 +181,19 @@ def test_a_cell_that_is_folded_in_the_notebook_is_folded_on_its_page() -> None:
     assert "seen" in before and "folded" in after.partition("</details>")[0]
 
 
+def test_the_first_page_shows_of_each_lesson_the_picture_that_carries_its_idea(stored: Path) -> None:
+    pictures = Page(stored / "index.html").all("img")
+    names = [path.stem for path in sorted(lessons.folder().glob("*.ipynb"))]
+    assert len(pictures) == len(names) == len({(stored / picture["src"]).read_bytes() for picture in pictures})
+    for name, picture in zip(names, pictures, strict=True):
+        cells = nbformat.read(lessons.find(name).path, as_version=4).cells
+        (cover,) = [cell for cell in cells if "cover" in cell.metadata.get("tags", ())]
+        (told,) = [
+            output.metadata["image/png"]["alt"] for output in cover.outputs if "image/png" in output.get("data", ())
+        ]
+        assert picture["alt"] == told
+
+
 def test_a_live_panel_stands_where_a_lesson_calls_it_and_on_the_first_page(stored: Path) -> None:
     calls = {
         path.stem: [

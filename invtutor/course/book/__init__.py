@@ -112,7 +112,7 @@ def _render(every: Sequence[Lesson], notebooks: Sequence[Path], site: Path, prof
     exporter = _exporter()
     pages = [_Page(f"{lesson.path.stem}.html", lesson.title, lesson.minutes) for lesson in every]
     shared = {"pages": pages, "profile": profile, "frames": MIME, "undescribed": UNDESCRIBED}
-    trains = False
+    trains, covers = False, dict[str, dict[str, str]]()
 
     def write(file: str, page: str) -> None:
         (site / file).write_text(page, encoding="utf-8", errors="replace")  # a file's name may hold half a sign
@@ -120,6 +120,8 @@ def _render(every: Sequence[Lesson], notebooks: Sequence[Path], site: Path, prof
     for number, path in enumerate(notebooks):
         notebook = read(path)
         _move_frames(notebook, number, site)
+        if cover := _cover(notebook, f"covers/{number}.png", site):
+            covers[pages[number].file] = cover
         trains |= (here := mark_panels(notebook, every[number].path.stem))
         beside = {
             "live": here,
@@ -136,9 +138,8 @@ def _render(every: Sequence[Lesson], notebooks: Sequence[Path], site: Path, prof
             ) as error:  # a converter's, about something that we did not foresee in a stranger's notebook
                 raise LessonError(f"{path.name} cannot become a page: {type(error).__name__}: {error}") from None
         write(pages[number].file, body)
-    write(
-        "index.html", exporter.environment.get_template("contents.html.j2").render(resources=shared | {"live": trains})
-    )
+    first = shared | {"live": trains, "covers": covers}
+    write("index.html", exporter.environment.get_template("contents.html.j2").render(resources=first))
     if trains:
         write_live(site)
     colors = HtmlFormatter(style="default").get_style_defs(".highlight")
@@ -170,6 +171,20 @@ def _move_frames(notebook: Any, lesson: int, site: Path) -> None:
                 control["label"], control["positions"][control["start"]]
         except (KeyError, TypeError, ValueError, IndexError, AttributeError):
             del data[MIME]
+
+
+def _cover(notebook: Any, file: str, site: Path) -> dict[str, str]:
+    """The picture of a lesson's cell with the tag `cover`, which carries its idea, written as a file: its name and alt
+    text; empty where there is none."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()) if "cover" in cell.metadata.get("tags", ()) else ():
+            alt = output.get("metadata", {}).get("image/png", {}).get("alt")
+            with suppress(KeyError, TypeError, ValueError, AttributeError):  # not as ours are
+                picture = base64.b64decode(output["data"]["image/png"])
+                (site / file).parent.mkdir(exist_ok=True)
+                (site / file).write_bytes(picture)
+                return {"file": file, "alt": str(alt or UNDESCRIBED)}
+    return {}
 
 
 def _exporter() -> Any:
