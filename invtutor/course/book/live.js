@@ -322,11 +322,12 @@ live.Panel = class {
   }
 
   digit(label, color, said, ink) {
+    const { name, parts } = live.settings.inks[color];
     const canvas = live.make("canvas", { width: 14, height: 14 }), pen = canvas.getContext("2d"), picture = pen.createImageData(14, 14);
-    for (let i = 0; i < 196; i++) picture.data.set(color ? [0, ink[i], 0, 255] : [ink[i], 0, 0, 255], 4 * i);
+    for (let i = 0; i < 196; i++) picture.data.set([...parts.map((part) => (part * ink[i]) / 255), 255], 4 * i);
     pen.putImageData(picture, 0, 0);
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `A ${color ? "green" : "red"} digit of class ${label}`);
+    canvas.setAttribute("aria-label", `${name === "orange" ? "An" : "A"} ${name} digit of class ${label}`);
     return live.make("figure", { className: said === label ? "right" : "wrong" }, canvas, live.make("figcaption", { textContent: `${label} → ${said} ${said === label ? "✓" : "✗"}` }));
   }
 };

@@ -24,6 +24,7 @@ from invtutor.course.book.product import assembled
 from invtutor.course.book.tape import Tape
 from invtutor.course.book.writer import record
 from invtutor.figures import COLORS
+from invtutor.figures.gallery import INKS
 from invtutor.runs.commands import options
 from invtutor.runs.knobs import knobs, sign
 from invtutor.runs.presets import PRESETS
@@ -188,6 +189,7 @@ def settings(data: Any) -> dict[str, Any]:
         "methods": {method: label(method) for method in METHODS},
         "starts": starts,
         "colors": COLORS,
+        "inks": [{"name": name, "parts": [*bytes.fromhex(ink[1:])]} for name, ink in [*INKS.items()][:2]],
     }
 
 
