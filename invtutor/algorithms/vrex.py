@@ -62,8 +62,9 @@ class VREx(Algorithm):
     holds = True
 
     def prepare(self, environments: Sequence[Environment], generator: Generator | None = None) -> Sequence[Environment]:
-        self.average = torch.zeros(len(environments), device=environments[0].inputs.device)
-        return super().prepare(environments)
+        self.check(environments)
+        self.average = self.parameters()[0].new_zeros(len(environments))
+        return environments
 
     def backward(self, environments: Sequence[Environment]) -> Scalars:
         by_environment = risks(self.model, environments)
