@@ -38,9 +38,7 @@ class Algorithm(ABC):
     looks_inside: ClassVar[bool] = False  # whether it needs a model's `features` and `head`
     neutral: ClassVar[Mapping[str, float] | None] = None  # hyper-parameters at which it is ERM; None where it never is
     holds: ClassVar[bool | None] = None  # whether it keeps to the shape on Colored MNIST; None where that depends
-    trained_like: ClassVar[str] = (
-        ""  # the method whose budget of steps and annealing it is given, if not one of its own
-    )
+    trained_like: ClassVar[str] = ""  # the method whose steps and annealing it is given, if it has none of its own
     carries: ClassVar[tuple[str, ...] | None] = ()  # attributes that a step changes; None: it is no pure function
 
     def __post_init__(self) -> None:

@@ -6,12 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from invtutor.algorithms.gradients import environment_gradients
 from invtutor.algorithms.ready import trainable
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import risk
 
-__all__ = ["Parameters", "accumulate", "descend", "environment_gradients", "flattened", "risk_at", "trainable"]
+__all__ = ["Parameters", "accumulate", "descend", "flattened", "risk_at", "trainable"]
 
 Parameters = Mapping[str, Tensor]
 

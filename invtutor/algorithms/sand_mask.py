@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from invtutor.algorithms.algorithm import Algorithm, Scalars, within
-from invtutor.algorithms.descent import accumulate, environment_gradients, trainable
+from invtutor.algorithms.descent import accumulate, trainable
+from invtutor.algorithms.gradients import environment_gradients
 from invtutor.worlds.environment import Environment
 
 __all__ = ["SandMask", "soft_mask"]

@@ -66,13 +66,11 @@ def run_cells(
     *,
     wall: Wall | None = None,
     go_on: bool = False,
-    stop: threading.Event | None = None,
 ) -> None:
     """Execute a notebook in place, by a kernel of this very Python that works where `path` lies.
 
     variables: what the kernel's environment has besides. wall: it works behind it, in its folder. go_on: a cell that
-    raises is no failure, and the next is run. stop: set by another thread, it ends the run. Raises LessonError where it
-    fails or oversteps a limit.
+    raises is no failure, and the next is run. Raises LessonError where it fails or oversteps a limit.
     """
     import zmq.asyncio
     from jupyter_client.kernelspec import KernelSpecManager
@@ -161,7 +159,7 @@ def run_cells(
             on_cell_executed=at_end,
         )
         try:
-            _drive(client, limits.timeout, {**variables, _MARK: mark}, stop or threading.Event())
+            _drive(client, limits.timeout, {**variables, _MARK: mark})
         except CellExecutionError as error:
             cause = f"{error.ename}: {error.evalue}"
         except DeadKernelError:
@@ -211,12 +209,12 @@ def _memory(mark: str) -> float:
     return held / 1e6
 
 
-def _drive(client: Any, timeout: float, variables: Mapping[str, str], interrupted: threading.Event) -> None:
+def _drive(client: Any, timeout: float, variables: Mapping[str, str]) -> None:
     """Run nbclient to its end, to a limit, or to Ctrl-C, and see the kernel and its processes off in any case.
 
     In a thread with its own event loop: so it works under a running loop too, and nbclient cannot take over Ctrl-C.
     """
-    _running.add(interrupted)
+    interrupted: threading.Event = getattr(_own, "interrupted", None) or threading.Event()
     deadline = time.monotonic() + timeout
     # What comes by the kernel's messages is counted; what it or its children write past them, without end, is not.
     null = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
@@ -267,11 +265,9 @@ def _drive(client: Any, timeout: float, variables: Mapping[str, str], interrupte
             if interrupted.is_set():  # by `several`, whose main thread has heard Ctrl-C
                 raise KeyboardInterrupt from None
             raise
-        finally:
-            _running.discard(interrupted)
 
 
-_running: set[threading.Event] = set()  # what stops each kernel
+_own = threading.local()  # of a thread of `several`: `interrupted`, which all of them share
 
 
 @contextmanager
@@ -281,11 +277,11 @@ def several(workers: int) -> Iterator[Callable[..., Iterator[Any]]]:
     if workers == 1:
         yield map
         return
-    with futures.ThreadPoolExecutor(workers) as threads:
+    interrupted = threading.Event()
+    with futures.ThreadPoolExecutor(workers, "kernels", setattr, (_own, "interrupted", interrupted)) as threads:
         try:
             yield threads.map
         except BaseException:
+            interrupted.set()
             threads.shutdown(wait=False, cancel_futures=True)
-            for interrupted in tuple(_running):
-                interrupted.set()
             raise

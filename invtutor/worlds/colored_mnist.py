@@ -63,11 +63,10 @@ def recolored(environment: Environment, shift: int) -> Environment:
         raise ValueError("Parameter `environment` should have colors and no patches.")
     classes = environment.inputs.shape[1]
     colors = (environment.labels + shift) % classes
-    rows = torch.arange(len(colors), device=colors.device)
-    inputs = torch.zeros_like(environment.inputs)
-    inputs[rows, colors] = environment.inputs[rows, environment["color"]]
-    painted = {"color": colors, "conflict": (colors != environment.labels).long()}
-    return replace(environment, inputs=inputs, attributes={**environment.attributes, **painted})
+    ink = environment.inputs[torch.arange(len(colors), device=colors.device), environment["color"]]
+    told = {"color": colors, "conflict": (colors != environment.labels).long()}
+    inputs = painted(ink, colors, classes)
+    return replace(environment, inputs=inputs, attributes={**environment.attributes, **told})
 
 
 def uncolored(inputs: Tensor, patch: bool = False) -> Tensor:
@@ -229,9 +228,9 @@ class ColoredWorld(World):
             return []
         accuracies = []
         for shift in (0, 1):
-            painted = [e if self.grayscale else recolored(e, shift) for e in self.validation]
+            environments = [e if self.grayscale else recolored(e, shift) for e in self.validation]
             with torch.no_grad():
-                hits = torch.cat([correct(predict(e.inputs), e.labels) for e in painted])
+                hits = torch.cat([correct(predict(e.inputs), e.labels) for e in environments])
             accuracies.append(hits.double().mean().item())
         return accuracies
 

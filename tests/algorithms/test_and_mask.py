@@ -8,7 +8,7 @@ from two_bits import gradients, network, training_environments, two_bit
 
 from invtutor.algorithms import AndMask, SandMask
 from invtutor.algorithms.and_mask import agreement, and_mask, geometric_mean, mask
-from invtutor.algorithms.descent import environment_gradients
+from invtutor.algorithms.gradients import environment_gradients
 from invtutor.algorithms.sand_mask import soft_mask
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import risk

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from two_bits import training_environments
 
 from invtutor.algorithms import ALGORITHMS, Algorithm
-from invtutor.algorithms.descent import environment_gradients
+from invtutor.algorithms.gradients import environment_gradients
 from invtutor.fields import hints
 from invtutor.runs.loop import fit, training
 from invtutor.worlds.environment import Environment

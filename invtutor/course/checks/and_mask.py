@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from invtutor.algorithms import and_mask
-from invtutor.algorithms.descent import accumulate, environment_gradients, trainable
+from invtutor.algorithms.descent import accumulate, trainable
+from invtutor.algorithms.gradients import environment_gradients
 from invtutor.course.checks.methods import left
 from invtutor.course.checks.verdict import RIGHT, Rows, check
 from invtutor.exact import consistency

@@ -12,7 +12,6 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import astuple
 from importlib.metadata import version
@@ -24,7 +23,7 @@ from invtutor.course.checks import Verdict
 from invtutor.course.grading.asking import asking, exercises, verdicts
 from invtutor.course.grading.submissions import Submission, collect, copy_in
 from invtutor.course.grading.watch import Watch
-from invtutor.course.kernel import LessonError, Limits, run_cells
+from invtutor.course.kernel import LessonError, Limits, run_cells, several
 from invtutor.course.lessons import Lesson
 from invtutor.course.reading import first_line, read, written
 from invtutor.course.runner import inject
@@ -111,16 +110,10 @@ def grade(
             grading.watch = Watch([folder, kept, lessons.folder(), out])
         with (
             tqdm(total=len(left), desc="grading", unit="notebook", disable=quiet, leave=False) as bar,
-            ThreadPoolExecutor(1 if grading.watch else workers) as pool,
+            several(1 if grading.watch else workers) as apply,
         ):
-            try:
-                for done in as_completed([pool.submit(grading.one, submission) for submission in left]):
-                    done.result()
-                    bar.update()
-            except BaseException:
-                grading.stop.set()
-                pool.shutdown(cancel_futures=True)
-                raise
+            for _ in apply(grading.one, left):
+                bar.update()
         grading.write_table()
     return grading.so_far()
 
@@ -150,7 +143,7 @@ class _Grading:
         self.submissions, self.out, self.scratch = submissions, out, scratch
         self.profile, self.limits, self.network = profile, limits, network
         self.key = [profile, *astuple(limits), network, version("invtutor")]
-        self.kept, self.lock, self.stop = scratch.parent, threading.Lock(), threading.Event()
+        self.kept, self.lock = scratch.parent, threading.Lock()
         self.rows: dict[str, list[Row]] = {}
         for submission in submissions:
             if (found := self._before(submission)) is not None:
@@ -175,8 +168,6 @@ class _Grading:
         """Run a submission, and keep its rows in the table and in its executed copy."""
         import nbformat
 
-        if self.stop.is_set():
-            return
         number = self.submissions.index(submission)
         private = self.scratch / str(number)
         path = copy_in(submission, private / "home")
@@ -190,11 +181,9 @@ class _Grading:
         notebook.cells.append(nbformat.v4.new_code_cell(asking(asked) if asked else ""))
         fault, wall = "", Wall(private, _seen(), self.network, stands=self.watch is None)
         try:
-            run_cells(notebook, path, self.limits, True, _variables(), wall=wall, go_on=True, stop=self.stop)
+            run_cells(notebook, path, self.limits, True, _variables(), wall=wall, go_on=True)
         except LessonError as error:
             fault = error.cause
-        if self.stop.is_set():  # by Ctrl-C, which is no fault of this one
-            return
         rows = self._rows(submission, notebook, fault or _first_error(notebook.cells))
         notebook.cells.pop()
         notebook.metadata[KEY] = {"of": [submission.checksum, *self.key], "rows": rows}
