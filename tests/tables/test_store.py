@@ -176,7 +176,7 @@ def work(who, table, seeds, kill_at=0):
         os.write(1, f"{os.path.basename(target)} {who}\\n".encode())
 
     executors._result, os.link = result, watched
-    return executors.reproduce(out, "smoke", [table], seeds, quiet=True)
+    return executors.reproduce(out, "smoke", [table], seeds, source="rendered", quiet=True)  # which nothing is said of
 
 
 def forked(*task):
