@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from accessibility import barriers
 
 from invtutor.course import book, lessons
 
@@ -162,7 +163,7 @@ def test_the_book_needs_no_network_and_no_kernel(page: Any, complaints: list[str
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert asked and all(address.startswith(("file:", "data:", "blob:")) for address in asked)
-    assert complaints == []
+    assert barriers(page) == complaints == []
 
 
 def not_reached_by_tab(panel: Any, controls: list[Any]) -> list[str]:

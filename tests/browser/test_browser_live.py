@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from accessibility import barriers
 from small_lessons import write_lesson
 from torch import Tensor
 
@@ -24,6 +25,7 @@ from invtutor.worlds.risks import accuracy
 
 ANNEAL, LAST = 12, {128: 22, 64: 100}  # steps: until λ jumps, and in all, by width
 MOMENTS = (0, 1, 6, 11, 12, 13, 16, 21)
+TRAINED = "99_live"  # a lesson beside the real ones, with one panel
 LIVE = "live(lesson.recipe('irmv1'))"
 PANEL = "document.querySelector('.live').panel"
 STEP = """async ([name, given]) => {
@@ -45,10 +47,12 @@ STEP = """async ([name, given]) => {
 
 @pytest.fixture(scope="module")
 def site(mnist: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The lessons as they are stored, and one more."""
     folder = tmp_path_factory.mktemp("live")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("invtutor.worlds.colored_mnist.load_digits", lambda *_, **__: mnist)
-        book.write_book(folder / "site", [lessons.find(write_lesson(folder, "00_start", LIVE))], profile=None)
+        trained = lessons.find(write_lesson(folder, TRAINED, LIVE))
+        book.write_book(folder / "site", [*lessons.lessons(), trained], profile=None)
     return folder / "site"
 
 
@@ -60,7 +64,7 @@ def panel(page: Any, site: Path) -> Any:
 def opened(page: Any, site: Path) -> Any:
     """The lesson's panel at step 0, without a network."""
     page.context.set_offline(True)
-    page.goto((site / "00_start.html").as_uri())
+    page.goto((site / f"{TRAINED}.html").as_uri())
     page.locator(".live").scroll_into_view_if_needed()
     page.wait_for_function(f"{PANEL}?.state?.taken === 0")
     return page.locator(".live")
@@ -238,7 +242,7 @@ def test_what_is_missing_or_damaged_is_a_sentence(
     copy = shutil.copytree(site, tmp_path / "site")
     file = copy / "live" / f"{name}.js"
     file.unlink() if content is None else file.write_text(content)
-    page.goto((copy / "00_start.html").as_uri())
+    page.goto((copy / f"{TRAINED}.html").as_uri())
     page.locator(".live").scroll_into_view_if_needed()
     page.get_by_text(f"live/{name}.js is {'missing' if content is None else 'damaged'}").wait_for()
 
@@ -258,4 +262,16 @@ def test_it_trains_without_webassembly_and_without_a_worker(
     assert other.page.evaluate(f"{PANEL}.state.wasm")
     assert other.page.evaluate(f"{PANEL}.state.metrics") == pytest.approx(ours, rel=1e-4)
     other.page.close()
+    assert not complaints
+
+
+def test_no_page_has_a_barrier(page: Any, site: Path, complaints: list[str]) -> None:
+    page.set_viewport_size({"width": 360, "height": 800})  # where most is scrolled
+    for path in sorted(site.glob("*.html")):
+        page.goto(path.as_uri())
+        if path.stem in ("index", TRAINED):  # the panels of the others are no different
+            page.locator(".live").scroll_into_view_if_needed()
+            page.wait_for_function(f"{PANEL}?.state?.taken === 0")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, path.name
+        assert barriers(page) == [], path.name
     assert not complaints

@@ -249,7 +249,12 @@ def _cleaner() -> Any:
     )
     words = re.compile(r"<(script|style)\b.*?(</\1\s*>|$)", re.DOTALL | re.IGNORECASE)  # of tags that go, these go, too
     image = f'<img alt="{UNDESCRIBED}" '
-    return lambda text: re.sub(r"<img (?![^>]*alt=)", image, cleaner.clean(words.sub("", text)))
+
+    def clean(text: str) -> str:
+        text = re.sub(r"<img (?![^>]*alt=)", image, cleaner.clean(words.sub("", text)))
+        return re.sub(r"<th\b([^>]*)>\s*</th>", r"<td\1></td>", text)  # an empty corner is no heading
+
+    return clean
 
 
 def _anchor(heading: str) -> str:
