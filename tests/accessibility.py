@@ -4,8 +4,8 @@ from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
 
-# Folded parts are looked at, too. Of the code's colors one word of each kind is enough: to measure the contrast of every
-# word takes most of a minute, and they differ in nothing.
+# Folded parts are looked at, too. Of the code's colors one word of each kind is enough: to measure the contrast of all
+# takes most of a minute, and they differ in nothing.
 PREPARE = """() => {
     for (const part of document.querySelectorAll('details')) part.open = true;
     const seen = new Set();

@@ -84,7 +84,13 @@ def test_what_is_imported_is_declared() -> None:
     }  # what an extra brings is imported nowhere else
     lines = (base, *(extras.split(f"{extra} =")[1].split("\n")[0] for extra in where))
     needed, *brought = (set(re.findall(r'"([\w-]+)(?:\[\w+\])?>=', line)) for line in lines)
-    distributions = {"IPython": "ipython", "zmq": "pyzmq", "PIL": "pillow", "dask_jobqueue": "dask-jobqueue"}
+    distributions = {
+        "axe_playwright_python": "axe-playwright-python",
+        "IPython": "ipython",
+        "zmq": "pyzmq",
+        "PIL": "pillow",
+        "dask_jobqueue": "dask-jobqueue",
+    }
     inside = {distributions.get(name, name): path for name, path in imported(ROOT / "invtutor").items()}
     assert len(inside) > 15
     for extra, names in zip(where, brought, strict=True):
