@@ -11,7 +11,7 @@ from downloads import celeba, cifar_archive, cifar_pictures, waterbirds
 from small_lessons import write_lesson
 
 from invtutor.course import lessons
-from invtutor.worlds import cifar10
+from invtutor.worlds import cifar10, shapes
 from invtutor.worlds.animals import Menagerie, draw_menagerie
 from invtutor.worlds.cifar_mnist import CIFARMNIST, ShapesMNIST
 from invtutor.worlds.digits import Digits, load_digits
@@ -73,10 +73,12 @@ def small_data(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> Iter
     for write in (waterbirds, celeba):
         write(root)
     animals = Menagerie(*draw_menagerie({0: 80, 1: 40, 2: 40}))
-    caches = (cifar10._read, CIFARMNIST.halves, ShapesMNIST.halves)
+    caches = (cifar10._read, shapes.shapes, CIFARMNIST.halves, ShapesMNIST.halves)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INVTUTOR_DATA", str(root))
         patch.setattr(cifar10, "MD5", hashlib.md5(archive).hexdigest())
+        patch.setattr(shapes, "TRAIN", 500)
+        patch.setattr(shapes, "TEST", 100)
         patch.setattr("invtutor.worlds.digits._rendered", lambda why="": digits)
         patch.setattr("invtutor.worlds.animals._menagerie", lambda: animals)
         for cache in caches:

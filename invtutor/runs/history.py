@@ -24,6 +24,8 @@ GLOSSARY = {
     "learning_rate": "the optimizer's learning rate at this step",
     "train": "accuracy over all training samples, in [0, 1]",
     "test": "accuracy over all test samples, in [0, 1]",
+    "mislabelled recalled": "share of training samples with a wrong label for which it is predicted, in [0, 1]",
+    "mislabelled seen through": "share of training samples with a wrong label for which the true one is predicted",
     "train p=…": "accuracy in the training environment with that flip rate, in [0, 1]",
     "validation p=…": "accuracy in the validation environment with that flip rate, in [0, 1]",
     "validation risk p=…": "cross-entropy in the validation environment with that flip rate, in nats",

@@ -48,8 +48,8 @@ def rival(name: str, *, epochs: int = 80, batch_size: int = 128, **changes: Any)
 
 def by_heart(threshold: float, *, epochs: int = 40, **changes: Any) -> Recipe:
     """The recipe of an AND-mask over single examples, on random labels: 80 examples a step, each an environment (ibid.,
-    §4.2, on CIFAR-10; here on MNIST, small enough for a CPU). threshold: of the mask; 0 is the usual gradient. changes:
-    as for `Recipe.but`."""
+    §4.2, on CIFAR-10; here on MNIST, with a perceptron, small enough for a lesson). threshold: of the mask; 0 is the
+    usual gradient. changes: as for `Recipe.but`."""
     base = Recipe(world="random_labels", algorithm="and_mask", width=128, batch_size=1, l2=0.0, learning_rate=3e-3)
     recipe = base.but(threshold=threshold, **changes)
     return recipe.but(steps=max(1, epochs * recipe.samples // recipe.shares))

@@ -172,4 +172,5 @@ def _result(recipe: Recipe, profile: str) -> Result:
         "invtutor": version("invtutor"),
     }
     corners = () if done.corners is None else done.corners.tolist()
-    return Result(recipe, done.metrics, cpu, made, corners, world.validation_corners(done.algorithm.predict))
+    history = done.history.records if recipe.every < recipe.steps else ()
+    return Result(recipe, done.metrics, cpu, made, corners, world.validation_corners(done.algorithm.predict), history)

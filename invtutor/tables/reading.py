@@ -102,7 +102,8 @@ def layout(results: Iterable[Result], table: str, profile: str = "quick") -> She
             rows.append([group + ":"])
         cells = []
         for column in columns:
-            cells.append(_cell(_column(found, column), published(table, row.label, column, group=row.group)))
+            known = published(table, row.label, column, group=row.group)
+            cells.append(_cell(_column(found, column), known, ran=bool(found)))
         seconds = f"{median(result.cpu for result in found):.1f}" if found else "–"
         rows.append([("  " if group else "") + row.label, *cells, str(len(found)), seconds])
     return Sheet([TABLES[table].title, *columns, "seeds", "s a run"], rows)
@@ -154,5 +155,6 @@ def _selection_layout(results: Sequence[Result], profile: str) -> Sheet:
     return Sheet(["Model selection, test p=0.9", *CRITERIA, "seeds"], rows)
 
 
-def _cell(measured: Sequence[float], known: Sequence[Published]) -> str:
-    return f"{spread(measured).percent() if measured else 'not run'} ({known[0] if known else '–'})"
+def _cell(measured: Sequence[float], known: Sequence[Published], *, ran: bool = False) -> str:
+    nothing = "–" if ran else "not run"
+    return f"{spread(measured).percent() if measured else nothing} ({known[0] if known else '–'})"

@@ -10,7 +10,11 @@ __all__ = ["FORMATS", "Sheet"]
 
 FORMATS = ("text", "csv", "latex", "markdown")
 _LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "–": "--", "λ": r"$\lambda$", "σ": r"$\sigma$", "α": r"$\alpha$"}
-_LATEX |= {sign: f"\\{sign}" for sign in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_LATEX |= (
+    {"τ": r"$\tau$"}
+    | {sign: f"\\{sign}" for sign in "&%$#_{}"}
+    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+)
 
 
 @dataclass(frozen=True, repr=False)

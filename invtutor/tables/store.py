@@ -45,13 +45,19 @@ def _of_another_version(line: str | bytes) -> str:
     return f" (it was made by invtutor {shown(made)}, and this is {ours})" if made != ours else ""
 
 
+def _rounded(record: Mapping[str, float]) -> dict[str, float]:
+    """To five digits what is finite."""
+    return {name: float(f"{value:.5g}") for name, value in record.items() if math.isfinite(value)}
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """One run as it is kept.
 
     metrics: of the last step (`history.GLOSSARY`). cpu: processor seconds of the run, on all threads. made: device,
     digits, versions, date, profile. Of Colored MNIST also corners, the test accuracies with the color agreeing and
-    flipped (with patches, one row per color), and validation, its `validation_corners`; else these are empty.
+    flipped (with patches, one row per color), and validation, its `validation_corners`; else these are empty. history:
+    the records of a recipe that asks for more than the last step.
     """
 
     recipe: Recipe
@@ -60,17 +66,24 @@ class Result:
     made: Mapping[str, str]
     corners: Sequence[Any] = ()
     validation: Sequence[float] = ()
+    history: Sequence[Mapping[str, float]] = ()
 
     def value(self, column: str) -> float | None:
-        """A metric, or `train`, the mean accuracy over the training environments; None where it was not measured."""
+        """A metric, or `train`, the mean accuracy over the training environments, or one on the way, as in `test at
+        50%` of the steps; None where it was not measured."""
+        if " at " in column:
+            name, share = column.split(" at ")
+            due = float(share.rstrip("%")) / 100 * self.recipe.steps
+            return next((record.get(name) for record in self.history if record["step"] >= due), None)
         train = [value for name, value in self.metrics.items() if name.startswith("train ")]
         return fmean(train) if column == "train" and train else self.metrics.get(column)
 
     def to_json(self) -> str:
         """One line; metrics to five digits, those that are finite."""
-        metrics = {name: float(f"{value:.5g}") for name, value in self.metrics.items() if math.isfinite(value)}
-        values = {"recipe": json.loads(self.recipe.to_json()), "metrics": metrics, "cpu": round(self.cpu, 2)}
-        return json.dumps(vars(self) | values, ensure_ascii=False, allow_nan=False)
+        values = {"recipe": json.loads(self.recipe.to_json()), "cpu": round(self.cpu, 2)}
+        values |= {"metrics": _rounded(self.metrics), "history": [_rounded(record) for record in self.history]}
+        said = {name: value for name, value in (vars(self) | values).items() if name != "history" or value}
+        return json.dumps(said, ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, line: str | bytes) -> "Result":
@@ -78,7 +91,10 @@ class Result:
         values = json.loads(line, object_pairs_hook=_shared)
         result = cls(recipe=Recipe.from_values(values.pop("recipe")), **values)
         corners = torch.tensor(result.corners, dtype=torch.float64)
-        numbers = [*result.metrics.values(), *corners.flatten().tolist(), *result.validation, result.cpu]
+        records = all(isinstance(record, dict) and "step" in record for record in result.history)
+        require("history", records, "records by step", result.history)
+        watched = [number for record in result.history for number in record.values()]
+        numbers = [*result.metrics.values(), *watched, *corners.flatten().tolist(), *result.validation, result.cpu]
         known = all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
         require("metrics", known and len(result.metrics) > 0, "finite numbers", numbers)
         require("corners", corners.shape in ((0,), (2,), (2, 2)), "two accuracies, or two times two", result.corners)

@@ -5,7 +5,7 @@ from invtutor.worlds.animals import Animals
 from invtutor.worlds.cifar_mnist import CIFARMNIST, ShapesMNIST
 from invtutor.worlds.colored_mnist import ColoredMNIST
 from invtutor.worlds.photographs import CelebA, Waterbirds
-from invtutor.worlds.random_labels import RandomLabels
+from invtutor.worlds.random_labels import RandomLabels, RandomLabelsCIFAR10, RandomLabelsShapes
 from invtutor.worlds.spirals import Spirals
 from invtutor.worlds.world import Setting
 
@@ -17,6 +17,8 @@ WORLDS: Registry[type[Setting]] = Registry(
         "colored_mnist": ColoredMNIST,
         "spirals": Spirals,
         "random_labels": RandomLabels,
+        "random_labels_cifar10": RandomLabelsCIFAR10,
+        "random_labels_shapes": RandomLabelsShapes,
         "cifar_mnist": CIFARMNIST,
         "shapes_mnist": ShapesMNIST,
         "animals": Animals,

@@ -26,7 +26,7 @@ from invtutor.worlds.cifar10 import cifar10
 from invtutor.worlds.digits import Digits, Source, load_digits
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.mnist import announce
-from invtutor.worlds.shapes import draw_shapes
+from invtutor.worlds.shapes import shapes
 from invtutor.worlds.world import SMALL_RESIDUAL, Drawn, Setting
 
 __all__ = ["CIFARMNIST", "Halves", "ShapesMNIST", "undigited"]
@@ -204,9 +204,7 @@ class ShapesMNIST(Dominoes):
     @cache
     def halves(digits: Digits) -> Halves:
         """The digits on drawn shapes, the same in every process."""
-        generator = torch.Generator().manual_seed(0)
-        train, test = draw_shapes(10_000, generator), draw_shapes(2000, generator)
-        return Halves(digits.source, f"{digits} on drawn triangles and squares", (train, test), zeros_and_ones(digits))
+        return Halves(digits.source, f"{digits} on drawn triangles and squares", shapes(), zeros_and_ones(digits))
 
 
 def zeros_and_ones(digits: Digits) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:

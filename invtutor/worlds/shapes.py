@@ -3,15 +3,26 @@
 Triangles and squares of any color, size, place and angle, a little bent, on backgrounds that are as colorful.
 """
 
+from functools import cache
 from math import pi
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["draw_shapes"]
+__all__ = ["TEST", "TRAIN", "draw_shapes", "shapes"]
 
 SIDE, BATCH = 32, 1000
+TRAIN, TEST = 10_000, 2000  # pictures
+Part = tuple[Tensor, Tensor]  # images and labels, as `draw_shapes` gives them
+
+
+@cache
+def shapes() -> tuple[Part, Part]:
+    """The training and the test pictures, the same in every process. All callers share the tensors: never write to
+    them."""
+    generator = torch.Generator().manual_seed(0)
+    return draw_shapes(TRAIN, generator), draw_shapes(TEST, generator)
 
 
 def draw_shapes(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

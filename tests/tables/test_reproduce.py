@@ -203,7 +203,42 @@ def test_rows_of_other_worlds(tmp_path: Path, small: list[Recipe]) -> None:
     assert [r.to_json() for r in again] == [r.to_json() for r in (spirals, labels)]
     assert len(small) == 2
     for line in str(layout([spirals, labels], "insufficient", "smoke")).splitlines()[1:]:
-        assert line.split()[1] != "not" and "not run (–)" in line
+        assert line.split()[1] != "not" and " – (–)" in line and "not run" not in line, "it ran, and has no such number"
+
+
+def test_a_row_that_is_watched_keeps_what_it_saw(tmp_path: Path, small: list[Recipe]) -> None:
+    tiny = {
+        "world": "random_labels",
+        "steps": 8,
+        "samples": 80,
+        "test_samples": 20,
+        "width": 2,
+        "network": "perceptron",
+    }
+    rows = (Row("τ = 0", "and_mask", tiny | {"threshold": 0.0, "every": 2, "relabeled": 0.5}), Row("ERM", "erm", tiny))
+    columns = ("train at 25%", "train", "mislabelled recalled")
+    planning.TABLES["insufficient"] = Table("Watched", columns, rows, {"smoke": 1})
+    watched, other = reproduce(tmp_path, "smoke", ["insufficient"], quiet=True)
+    assert [record["step"] for record in watched.history] == [1, 2, 4, 6, 8] and not other.history
+    assert watched.value("train at 25%") == watched.history[1]["train"]
+    assert watched.value("test at 70%") == watched.history[-1]["test"] == watched.value("test"), "the next look"
+    assert other.value("train at 25%") is watched.value("gray at 25%") is None
+    assert (
+        Store(tmp_path)[watched.recipe].to_json() == watched.to_json() == Result.from_json(watched.to_json()).to_json()
+    )
+    assert '"history"' in watched.to_json() and '"history"' not in other.to_json()
+
+
+def test_random_labels_have_a_row_for_every_threshold_and_kind_of_labels() -> None:
+    rows = TABLES["random_labels"].rows
+    assert {(row.recipe("quick").threshold, row.recipe("quick").relabeled) for row in rows} == {
+        (threshold, share) for threshold in (0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8) for share in (0, 0.25, 1)
+    }
+    for profile in PROFILES:
+        recipes = [row.recipe(profile) for row in rows]
+        network = "perceptron" if profile == "quick" else "residual"
+        assert {(r.world, r.network, r.shares, r.batch_size) for r in recipes} == {("random_labels", network, 80, 1)}
+        assert all(1 < recipe.steps / recipe.every <= 8 for recipe in recipes), "it is watched on the way"
 
 
 def test_a_run_that_diverges_is_named_and_stops_no_other(
