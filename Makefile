@@ -30,11 +30,14 @@ install: .venv/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test]"
 	touch $@
 
-lowest:                ## the library's tests with the lowest versions that pyproject.toml allows
+lowest: .venv-lowest/.installed  ## the library's tests with the lowest versions that pyproject.toml allows
+	.venv-lowest/bin/python -m pytest -n $(WORKERS) -p no:cacheprovider $(ROOMS)
+
+.venv-lowest/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-lowest
 	grep -oE '"[a-z_-]+(\[[a-z]+\])?>=[0-9.]+' pyproject.toml | sed -E 's/"//; s/\[.*\]//; s/>=/==/' | sort -u > .venv-lowest/bounds.txt
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check --constraint .venv-lowest/bounds.txt --editable ".[test]"
-	.venv-lowest/bin/python -m pytest -n $(WORKERS) -p no:cacheprovider $(ROOMS)
+	touch $@
 
 bench: install         ## how fast it is on this machine
 	$(BIN)/python tests/bench.py

@@ -117,15 +117,15 @@ def peak_memory() -> float:
 class Sitting:
     """A lesson under way, made by `begin`.
 
-    profile, seed, device, digits: as resolved. seeds: how many seeds this profile affords. exercises: the last verdict
-    on each, by its name. guesses: what the student expected, by question and what it is asked of; None where he did
-    not say.
+    profile, seed, device, digits: as resolved. seeds: how many are trained, by the parameter of that name or by the
+    profile. exercises: the last verdict on each, by its name. guesses: what the student expected, by question and what
+    it is asked of; None where he did not say.
     """
 
     def __init__(self, name: str, profile: str, seed: int, device: str, digits: Digits, parameters: dict[str, Any]):
         self.name, self.profile, self.seed, self.device, self.digits = name, profile, seed, device, digits
         self.parameters = parameters
-        self.seeds = SEEDS[profile]
+        self.seeds: int = parameters.get("seeds") or SEEDS[profile]
         self.claims: dict[str, dict[str, Any]] = {}
         self.exercises: dict[str, Verdict] = {}
         self.guesses: dict[tuple[str, str], float | None] = {}
@@ -158,11 +158,12 @@ class Sitting:
         )
 
     def train(self, recipe: Recipe, seeds: int | None = None, **acting: Schedule) -> list[Run]:
-        """Run a recipe for this lesson's number of seeds (or another), with a progress bar for each.
+        """Run a recipe for this lesson's number of seeds, with a progress bar for each.
 
+        seeds: at most so many, where fewer are enough.
         acting: functions of the step in place of the recipe's schedules, such as ``penalty_weight=my_annealing``.
         """
-        every = [recipe.but(seed=recipe.seed + i) for i in range(seeds or self.seeds)]
+        every = [recipe.but(seed=recipe.seed + i) for i in range(min(seeds or self.seeds, self.seeds))]
         return [run(each, data=self.digits, acting=acting) for each in every]
 
     # ----------------------------------------------------------------------------------- what the student does
@@ -340,7 +341,8 @@ def begin(name: str, variables: Mapping[str, Any] | None = None, **parameters: A
         _require_free(out_dir)
     digits = load_digits(parameters.get("source", "auto"), quiet=True)
     lesson = Sitting(name, profile, seed, device, digits, dict(parameters))
-    print(f"digits: {digits} · profile: {profile}, {lesson.seeds} seeds from {seed} · device: {device_name(device)}")
+    seeds = f"{lesson.seeds} seed{'s' * (lesson.seeds > 1)} from {seed}"
+    print(f"digits: {digits} · profile: {profile}, {seeds} · device: {device_name(device)}")
     if invtutor.SPINNING:
         print("note: torch was loaded before invtutor; on busy cores `torch.set_num_threads(1)` makes training faster")
     if lesson.unjudged:

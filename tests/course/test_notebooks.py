@@ -13,7 +13,7 @@ from invtutor.course.notebook import STANDARD
 from invtutor.worlds.digits import Digits
 
 PATHS = sorted(lessons.folder().glob("*.ipynb"))
-ALWAYS = {"seed", "profile", "source", "device", "flip_rates", "label_noise", "out_dir"}
+ALWAYS = {"seed", "seeds", "profile", "source", "device", "flip_rates", "label_noise", "out_dir"}
 
 
 @pytest.fixture(params=PATHS, ids=lambda path: path.stem)
