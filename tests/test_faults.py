@@ -99,7 +99,8 @@ def gone(process: psutil.Process) -> bool:
 
 def test_a_run_killed_at_any_moment(tmp_path: Path, reaper: None) -> None:
     rng = random.Random(4)
-    out, command = tmp_path / "out", ["run", "00_start", "-p", "profile=smoke", "-p", "source=rendered", "--quiet"]
+    lesson = write_lesson(tmp_path, "00_start", "import time\ntime.sleep(1)", "time.sleep(1)")
+    out, command = tmp_path / "out", ["run", str(lesson), "--quiet"]
     out.mkdir()
     older = {"result.json": sealed('{"lesson": "00_start"}'), "00_start.ipynb": NOTEBOOK}
     for name, text in older.items():
@@ -116,9 +117,8 @@ def test_a_run_killed_at_any_moment(tmp_path: Path, reaper: None) -> None:
         wait(lambda: kernels(process))
 
     def in_the_cells(process: subprocess.Popen[str]) -> None:
-        (kernel,) = wait(lambda: kernels(process))
-        busy = rng.uniform(1, 4)  # seconds of the processor; at 1 it imports torch, at 4 it trains
-        wait(lambda: sum(kernel.cpu_times()[:2]) > busy)
+        wait(lambda: kernels(process))
+        time.sleep(rng.uniform(0.5, 2))
 
     def when_the_lesson_is_over(process: subprocess.Popen[str]) -> None:
         wait(lambda: kernels(process) and list(out.glob(".invtutor-*/result.json")))
@@ -139,7 +139,7 @@ def test_a_run_killed_at_any_moment(tmp_path: Path, reaper: None) -> None:
     assert len(folders) == 4
     assert end(start(*command, "--out", str(out), cwd=tmp_path)) == (0, "")
     assert files(out) == ["00_start.ipynb", "result.json"]
-    assert json.loads((out / "result.json").read_text())["seed"] == 0
+    assert json.loads((out / "result.json").read_text())["parameters"]["seed"] == 0
     nbformat.validate(nbformat.read(out / "00_start.ipynb", as_version=4))
     assert not any(folder.exists() for folder in folders)
 
@@ -426,10 +426,10 @@ def test_bad_lessons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert os.listdir() == ["elsewhere"]
 
 
-def test_a_dozen_bad_calls_of_the_real_command(tmp_path: Path) -> None:
+def test_some_bad_calls_of_the_real_command(tmp_path: Path) -> None:
     rng, every = random.Random(1), lessons.lessons()
-    calls = [["run", lesson.name, *bad_pair(rng, lesson)] for lesson in rng.choices(every, k=8)]
-    calls += [["run", "00", "-p", "sed\x1b[31m=1"], ["course", "--fats"], ["link", "me/it"], ["run", "\udcff.ipynb"]]
+    calls = [["run", lesson.name, *bad_pair(rng, lesson)] for lesson in rng.choices(every, k=2)]
+    calls += [["run", "00", "-p", "sed\x1b[31m=1"], ["course", "--fats"], ["run", "\udcff.ipynb"]]
     for arguments in calls:
         arguments = [
             word.replace("\x00", "").replace("\ud800", "\udcff") for word in arguments
