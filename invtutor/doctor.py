@@ -37,7 +37,8 @@ def _devices() -> str:
     import torch
 
     cards = [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
-    return ", ".join([f"cpu, {torch.get_num_threads()} threads", *cards])
+    apple = ["mps"] if torch.backends.mps.is_available() else []
+    return ", ".join([f"cpu, {torch.get_num_threads()} threads", *cards, *apple])
 
 
 def _memory() -> str:

@@ -330,6 +330,13 @@ def test_doctor(shelf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert {"torch", "torchvision", "jupyterlab", "ipykernel", "ipywidgets", "nbclient", "papermill"} <= set(said)
 
 
+def test_doctor_lists_apples_device_where_torch_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    assert "mps" not in doctor._devices()
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    assert doctor._devices().endswith(", mps")
+
+
 def test_doctor_survives_broken_imports(
     shelf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,7 @@ from invtutor.algorithms.algorithm import Algorithm, Scalars
 from invtutor.fields import require
 from invtutor.worlds.environment import Environment
 
-__all__ = ["State", "Step", "adam", "batch_of", "pure", "start", "trace"]
+__all__ = ["State", "Step", "adam", "batch_of", "filled", "pure", "start", "trace"]
 
 State = Mapping[str, Any]  # `step`, Adam's `first` and `second` moments, and what the method carries, by name
 Batch = Sequence[Mapping[str, Tensor]]  # of each environment `inputs`, `labels` and `index`
@@ -50,6 +50,26 @@ def pure(algorithm: Algorithm) -> Step:
     named is a constant of the step. `noise` stands for what the method would draw. The method itself stays as it is.
     Raises ValueError for a method like MAPLE, whose step is more than one gradient.
     """
+    backward = filled(algorithm)
+
+    def step(
+        parameters: Sequence[Tensor], state: State, batch: Batch, knobs: Mapping[str, Any]
+    ) -> tuple[list[Tensor], State, Scalars]:
+        leaves, carried, metrics = backward(parameters, state, batch, knobs)
+        moved, now = [], state["step"] + 1
+        with torch.no_grad():
+            for leaf, first, second in zip(leaves, state["first"], state["second"], strict=True):
+                assert leaf.grad is not None
+                moved.append(adam(leaf.detach(), leaf.grad, first, second, now, knobs["learning_rate"]))
+        theta, first, second = map(list, zip(*moved, strict=True))
+        return theta, {"step": now, "first": first, "second": second, **carried}, metrics
+
+    return step
+
+
+def filled(algorithm: Algorithm) -> Step:
+    """`backward` alone, as a function (parameters, state, batch, knobs) → (parameters with their `.grad`, what the
+    method carries, metrics), with arguments and errors as in `pure`; of the state it reads what is carried alone."""
     _carried(algorithm)
 
     def step(
@@ -64,13 +84,7 @@ def pure(algorithm: Algorithm) -> Step:
         with _standing_in(algorithm, leaves, values):
             metrics = algorithm.backward(environments)
             carried = _carried(algorithm)
-        moved, now = [], state["step"] + 1
-        with torch.no_grad():
-            for leaf, first, second in zip(leaves, state["first"], state["second"], strict=True):
-                assert leaf.grad is not None
-                moved.append(adam(leaf.detach(), leaf.grad, first, second, now, knobs["learning_rate"]))
-        theta, first, second = map(list, zip(*moved, strict=True))
-        return theta, {"step": now, "first": first, "second": second} | carried, metrics
+        return leaves, carried, metrics
 
     return step
 

@@ -1,6 +1,7 @@
 """The panels of the site that train by themselves: their steps are the library's, and they need no network."""
 
 import base64
+import re
 import shlex
 import shutil
 from itertools import pairwise
@@ -15,7 +16,10 @@ from small_lessons import write_lesson
 from torch import Tensor
 
 from invtutor.course import book, lessons
+from invtutor.course.book import two_bits
 from invtutor.course.book.live import EVERY, METHODS, TEST, live_recipe
+from invtutor.exact import two_bit
+from invtutor.exact.meta_update import MetaIRMProblem
 from invtutor.runs.commands import parse_change, read_recipe
 from invtutor.runs.knobs import knobs
 from invtutor.runs.recipe import Recipe
@@ -263,6 +267,63 @@ def test_it_trains_without_webassembly_and_without_a_worker(
     assert other.page.evaluate(f"{PANEL}.state.metrics") == pytest.approx(ours, rel=1e-4)
     other.page.close()
     assert not complaints
+
+
+def of_the_method(method: str, theta: Tensor, chosen: dict[str, float]) -> Tensor:
+    """What a method minimizes in the exact world, by its paper."""
+    risks, weight = two_bit.risks(theta, two_bits.RATES), chosen.get("penalty_weight", 0.0)
+    if method == "meta_irm":
+        return MetaIRMProblem(two_bits.RATES, chosen["inner_rate"], weight).objective(theta)
+    slopes = torch.stack([(theta * two_bit.gradient(theta, rate)).sum() for rate in two_bits.RATES])
+    penalty = {"erm": 0.0, "irmv1": slopes.square().mean(), "vrex": risks.var(unbiased=False)}[method]
+    return (risks.mean() + weight * penalty) / max(1.0, weight)
+
+
+def test_two_weights_descend_in_the_exact_world(page: Any, site: Path, complaints: list[str]) -> None:
+    page.context.set_offline(True)
+    page.goto((site / "05_meta_irm.html").as_uri())
+    panel, its = page.locator(".exact"), "document.querySelector('.exact').panel"
+    page.wait_for_function(f"{its}?.now")
+    for method, chosen in two_bits.METHODS.items():
+        choose(panel, "Method", method)
+        for place in ([1.1, 1.7], [0.4, -0.3], [2.0, 0.5]):
+            told, theta = page.evaluate(f"{its}.at({place})"), torch.tensor(place, dtype=torch.double).requires_grad_()
+            for number, rate in enumerate((*two_bits.RATES, 0.9)):
+                assert told["risks"][number] == pytest.approx(two_bit.risk(theta, rate).item(), rel=1e-5)
+                assert told[f"gradients.{number}"] == pytest.approx(two_bit.gradient(theta, rate).tolist(), abs=1e-6)
+                assert told["accuracies"][number] == pytest.approx(two_bit.accuracy(theta, rate).item(), abs=1e-6)
+            (gradient,) = torch.autograd.grad(of_the_method(method, theta, chosen), theta)
+            assert told["gradient"] == pytest.approx(gradient.tolist(), rel=1e-3, abs=2e-6), (method, place)
+            moved = (theta - chosen["learning_rate"] * gradient).tolist()
+            assert told["moved"] == pytest.approx(moved, rel=1e-3, abs=1e-4), (method, place)
+    inner = [two_bit.adapted(theta, rate, 1.0).tolist() for rate in two_bits.RATES]
+    assert [told["adapted.0"], told["adapted.1"]] == [pytest.approx(step, abs=1e-5) for step in inner]
+
+    panel.get_by_role("button", name="Step", exact=True).press("Enter")
+    panel.get_by_role("button", name="20 steps").press("Enter")
+    assert "After 21 steps" in panel.get_by_role("status").inner_text()
+    assert abs(page.evaluate(f"{its}.path[21][1]")) < 0.2, "meta-IRM leaves the color"
+    turn(panel, "Flip rate p2", 0.9)
+    assert "After 0 steps" in panel.get_by_role("status").inner_text() and panel.locator("td").count() == 15
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280 and not complaints
+
+
+def test_a_section_is_found_by_keyboard(page: Any, site: Path, complaints: list[str]) -> None:
+    page.context.set_offline(True)
+    page.goto((site / "index.html").as_uri())
+    page.get_by_role("searchbox", name="Search the lessons").focus()
+    page.keyboard.type("meta-irm second derivatives")
+    search = page.get_by_role("search")
+    assert re.match(r"\d+ section", search.get_by_role("status").inner_text())
+    assert all("meta-IRM" in item for item in search.locator("li a").all_inner_texts()[:1])
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/05_meta_irm.html#*")
+    assert page.locator(":target").count() == 1
+    page.go_back()
+    page.get_by_role("searchbox").fill("zebra")
+    assert search.get_by_role("status").inner_text() == "No section has all of these words."
+    assert search.locator("li").count() == 0 and not complaints
 
 
 def test_no_page_has_a_barrier(page: Any, site: Path, complaints: list[str]) -> None:

@@ -194,6 +194,18 @@ def test_the_first_page_shows_of_each_lesson_the_picture_that_carries_its_idea(s
         assert picture["alt"] == told
 
 
+def test_every_section_is_found_and_no_solution(pages: dict[str, Page], site: Path, stored: Path) -> None:
+    folder = stored if "08_side_by_side.html" in pages else site
+    text = (folder / "search.js").read_text(encoding="utf-8")
+    found = json.loads(text.removeprefix("const SECTIONS = ").rstrip(";\n"))
+    for address, title, heading, words in found:
+        name, _, anchor = address.partition("#")
+        assert title and heading and anchor in {attributes.get("id") for _, attributes in pages[name].tags}, address
+        assert not re.search(r"Solution|\*\*|<[a-z]", words), address
+    headings = sum(tag in ("h1", "h2") for name, page in pages.items() for tag, _ in page.tags if name != "index.html")
+    assert len(found) == headings
+
+
 def test_a_live_panel_stands_where_a_lesson_calls_it_and_on_the_first_page(stored: Path) -> None:
     calls = {
         path.stem: [
@@ -207,12 +219,14 @@ def test_a_live_panel_stands_where_a_lesson_calls_it_and_on_the_first_page(store
         panels = [section for section in page.all("section") if section.get("class") == "live"]
         assert len(panels) == len(sources)
         assert [file["src"] for file in page.all("script") if "live" in file["src"]] == (
-            ["live/trainer.js", "live/live.js"] if sources else []
+            ["live/trainer.js", "live/live.js", "live/exact.js"] if sources else []
         )
     (first,) = [section for section in Page(stored / "index.html").all("section") if section.get("class") == "live"]
     assert first["data-start"] == "irmv1"
+    exact = {path.stem for path in stored.glob("*.html") if 'class="live exact"' in path.read_text(encoding="utf-8")}
+    assert exact == {"05_meta_irm"}
     assert {path.name for path in (stored / "live").iterdir()} == {
-        *live.FILES, "digits.js", "settings.js", "irmv1-128.js", "judge-128.js"
+        *live.FILES, "two_bits.js", "digits.js", "settings.js", "irmv1-128.js", "judge-128.js"
     }  # fmt: skip
 
 
@@ -273,7 +287,7 @@ def test_nothing_is_written_where_a_lesson_fails_or_something_else_lies(tmp_path
 def test_a_book_replaces_an_older_one(shelf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         assert main(["book", "--stored", str(shelf / "00_start.ipynb"), "--out", str(tmp_path)]) == 0
-    names = [".book.json", "00_start.html", "book.css", "book.js", "index.html"]
+    names = [".book.json", "00_start.html", "book.css", "book.js", "index.html", "search.js"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     assert capsys.readouterr().out.split() == [str(tmp_path / "index.html")] * 2
 

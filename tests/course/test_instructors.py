@@ -2,6 +2,7 @@
 
 import ast
 import importlib.metadata
+import json
 import re
 import shlex
 import subprocess
@@ -48,6 +49,23 @@ def test_links_sections_and_exercises_exist() -> None:
         assert number not in texts or f'"## {section}. ' in texts[number], (number, section)
     for exercise in re.findall(r"exercise (\d\.\d)", TEXT):
         assert f"Exercise {exercise}" in texts[f"0{exercise[0]}"]
+
+
+def test_every_goal_and_exercise_of_a_lesson_is_on_the_map() -> None:
+    """In the lesson's own words, up to the first comma."""
+    table = TEXT.partition("## Goals")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (\d\d) \| (.+?) \| (.+?) \|$", table, re.MULTILINE)
+    for path in lessons.paths():
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        text = "\n\n".join("".join(cell["source"]) for cell in cells)
+        told = text.partition("**You will**")[2].partition("\n\n")[0].replace("**", "")
+        goals = [re.split("[,;:(.]", goal)[0].strip() for goal in re.findall(r"^- (.+)$", told, re.MULTILINE)]
+        mine = [(goal, practised.split(", ")) for number, goal, practised in rows if number == path.stem[:2]]
+        assert [goal for goal, _ in mine] == goals
+        named = {each for _, practised in mine for each in practised}
+        known = {word.lower() for word in re.findall(r"\*\*(Step [\d.]*\d|Exercise [\d.]*\d)", text)}
+        assert named - {"guess"} == known, path.stem
+        assert "guess" not in named or "lesson.guess(" in text
 
 
 def test_commands_are_those_of_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

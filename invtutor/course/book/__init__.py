@@ -106,13 +106,14 @@ def _executed(lesson: Lesson, profile: str, folder: Path, limits: Limits, quiet:
 def _render(every: Sequence[Lesson], notebooks: Sequence[Path], site: Path, profile: str | None) -> None:
     from pygments.formatters import HtmlFormatter
 
+    from invtutor.course.book import search
     from invtutor.course.book.live import mark_panels, write_live
     from invtutor.widgets.panel import MIME
 
     exporter = _exporter()
     pages = [_Page(f"{lesson.path.stem}.html", lesson.title, lesson.minutes) for lesson in every]
     shared = {"pages": pages, "profile": profile, "frames": MIME, "undescribed": UNDESCRIBED}
-    trains, covers = False, dict[str, dict[str, str]]()
+    trains, covers, found = False, dict[str, dict[str, str]](), list[tuple[str, str, search.Section]]()
 
     def write(file: str, page: str) -> None:
         (site / file).write_text(page, encoding="utf-8", errors="replace")  # a file's name may hold half a sign
@@ -122,6 +123,9 @@ def _render(every: Sequence[Lesson], notebooks: Sequence[Path], site: Path, prof
         _move_frames(notebook, number, site)
         if cover := _cover(notebook, f"covers/{number}.png", site):
             covers[pages[number].file] = cover
+        found += [
+            (quote(os.fsencode(pages[number].file)), pages[number].title, each) for each in search.sections(notebook)
+        ]
         trains |= (here := mark_panels(notebook, every[number].path.stem))
         beside = {
             "live": here,
@@ -140,6 +144,8 @@ def _render(every: Sequence[Lesson], notebooks: Sequence[Path], site: Path, prof
         write(pages[number].file, body)
     first = shared | {"live": trains, "covers": covers}
     write("index.html", exporter.environment.get_template("contents.html.j2").render(resources=first))
+    filters = exporter.environment.filters
+    write(search.SCRIPT, search.script(found, filters["inline"], filters["anchor"]))
     if trains:
         write_live(site)
     colors = HtmlFormatter(style="default").get_style_defs(".highlight")

@@ -52,6 +52,26 @@ live.make = (tag, options = {}, ...inside) => {
   return made;
 };
 
+live.choice = (text, options, value, act) => {
+  const { make } = live, select = make("select", {}, ...options.map(([key, words]) => make("option", { value: key, textContent: words })));
+  select.value = value;
+  select.onchange = () => act(select.value);
+  return make("label", {}, make("span", { textContent: text }), select);
+};
+
+live.slider = (text, rungs, value, act, event = "input") => {
+  const { make } = live, input = make("input", { type: "range", min: 0, max: rungs.length - 1, step: 1 }), output = make("span", { className: "value" });
+  const show = () => {
+    output.textContent = rungs[input.value].toLocaleString("en", { maximumFractionDigits: 10 });
+    input.setAttribute("aria-valuetext", output.textContent);
+  };
+  input.value = rungs.reduce((best, rung, i) => (Math.abs(rung - value) < Math.abs(rungs[best] - value) ? i : best), 0);
+  input.addEventListener("input", show);
+  input.addEventListener(event, () => act(rungs[input.value]));
+  show();
+  return make("label", {}, make("span", { textContent: text }), input, output);
+};
+
 live.say = (value) => String(+(+value).toPrecision(4));
 live.percent = (share) => `${(100 * share).toFixed(1)} %`;
 
@@ -120,24 +140,18 @@ live.Panel = class {
 
   build() {
     const { make } = live, { settings } = live, presets = Object.keys(settings.starts).filter((name) => !(name in settings.methods));
-    const choice = (text, options, value, act) => {
-      const select = make("select", {}, ...options.map(([key, words]) => make("option", { value: key, textContent: words })));
-      select.value = value;
-      select.onchange = () => act(select.value);
-      return make("label", {}, make("span", { textContent: text }), select);
-    };
     const button = (name, words, act) => make("button", { type: "button", textContent: name, title: words, onclick: act });
     const own = [["", "your own"], ...presets.map((name) => [name, name])];
-    this.preset = choice("Preset", own, "", (name) => name && this.take(name));
-    this.method = choice("Method", Object.entries(settings.methods), "erm", (name) => this.take(name));
+    this.preset = live.choice("Preset", own, "", (name) => name && this.take(name));
+    this.method = live.choice("Method", Object.entries(settings.methods), "erm", (name) => this.take(name));
     const widths = settings.widths.map(({ width }) => [width, `width ${width}`]);
-    this.network = choice("Network", widths, this.world.width, (width) => this.fresh({ width: +width }));
+    this.network = live.choice("Network", widths, this.world.width, (width) => this.fresh({ width: +width }));
     const shares = (end) => Array.from({ length: Math.round(end * 20) + 1 }, (_, i) => i / 20);
-    const rate = (place) => this.slider(`Flip rate p${place + 1}`, shares(1), this.world.rates[place], (value) => this.fresh({ rates: this.world.rates.map((old, i) => (i === place ? value : old)) }), "change");
+    const rate = (place) => live.slider(`Flip rate p${place + 1}`, shares(1), this.world.rates[place], (value) => this.fresh({ rates: this.world.rates.map((old, i) => (i === place ? value : old)) }), "change");
     this.worldly = [
       ...this.world.rates.map((_, place) => rate(place)),
-      this.slider("Label noise", shares(0.5), this.world.noise, (noise) => this.fresh({ noise }), "change"),
-      this.slider("Seed", [...Array(10).keys()], this.world.seed, (seed) => this.fresh({ seed }), "change"),
+      live.slider("Label noise", shares(0.5), this.world.noise, (noise) => this.fresh({ noise }), "change"),
+      live.slider("Seed", [...Array(10).keys()], this.world.seed, (seed) => this.fresh({ seed }), "change"),
     ];
     this.knobs = make("div", { className: "grid" });
     this.status = make("p", { className: "status", role: "status" });
@@ -177,19 +191,6 @@ live.Panel = class {
     this.take(this.start, false);
   }
 
-  slider(text, rungs, value, act, event = "input") {
-    const { make } = live, input = make("input", { type: "range", min: 0, max: rungs.length - 1, step: 1 }), output = make("span", { className: "value" });
-    const show = () => {
-      output.textContent = rungs[input.value].toLocaleString("en", { maximumFractionDigits: 10 });
-      input.setAttribute("aria-valuetext", output.textContent);
-    };
-    input.value = rungs.reduce((best, rung, i) => (Math.abs(rung - value) < Math.abs(rungs[best] - value) ? i : best), 0);
-    input.addEventListener("input", show);
-    input.addEventListener(event, () => act(rungs[input.value]));
-    show();
-    return make("label", {}, make("span", { textContent: text }), input, output);
-  }
-
   take(name, begin = true) { // a method, or a preset
     const start = live.settings.starts[name], words = { learning_rate: "Learning rate", anneal: "Anneal until step" };
     this.start = name;
@@ -197,7 +198,7 @@ live.Panel = class {
     this.preset.lastChild.value = start.hint ? name : "";
     this.method.lastChild.value = start.method;
     this.knobs.replaceChildren(...Object.entries(start.knobs).map(([knob, { sign, rungs, value }]) =>
-      this.slider(words[knob] ?? sign, rungs, value, (turned) => this.turn(knob, turned))));
+      live.slider(words[knob] ?? sign, rungs, value, (turned) => this.turn(knob, turned))));
     if (begin) this.renew();
   }
 
@@ -332,7 +333,7 @@ live.Panel = class {
   }
 };
 
-for (const place of document.querySelectorAll(".live")) {
+for (const place of document.querySelectorAll(".live:not(.exact)")) {
   new IntersectionObserver((seen, observer) => {
     if (!seen.some((entry) => entry.isIntersecting)) return;
     observer.disconnect();

@@ -22,6 +22,7 @@ from invtutor.algorithms import ALGORITHMS
 from invtutor.algorithms.ready import trainable
 from invtutor.course.book.product import assembled
 from invtutor.course.book.tape import Tape
+from invtutor.course.book.two_bits import two_bits
 from invtutor.course.book.writer import record
 from invtutor.figures import COLORS
 from invtutor.figures.gallery import INKS
@@ -39,7 +40,7 @@ __all__ = ["FOLDER", "METHODS", "SIZES", "judge_tape", "live_recipe", "mark_pane
 __all__ += ["settings", "step_tape", "write_live"]
 
 FOLDER = "live"  # in a site
-FILES = ("trainer.js", "live.js", "live.css")
+FILES = ("trainer.js", "live.js", "exact.js", "live.css")
 METHODS = ("erm", "irmv1", "vrex", "mmrex", "group_dro", "and_mask", "sand_mask", "meta_irm")
 SIZES: Mapping[int, int] = {128: 500, 64: 250}  # width of the network: samples of each environment in a step
 SAMPLES = 10_000  # with 2,500 digits an environment no method reaches 50 % at p = 0.9, with 5,000 none 60 %
@@ -55,29 +56,33 @@ def live_recipe(method: str, width: int = 128) -> Recipe:
 
 
 def mark_panels(notebook: Any, lesson: str = "") -> bool:
-    """Note in each cell that calls `live` what its panel shows first; returns whether there is any.
+    """Note in each cell that calls `live` what its panel shows first, and in the first that calls `Stepper` that the
+    page has one, too; returns whether there is any.
 
     lesson: such as 03_irmv1, whose method a panel shows where its cell names none.
     """
-    topic = lesson.partition("_")[2]
-    panels = [(cell, _called(cell.source)) for cell in notebook.cells if cell.cell_type == "code"]
+    topic, code = lesson.partition("_")[2], [cell for cell in notebook.cells if cell.cell_type == "code"]
+    steppers = [cell for cell in code if _called(cell.source, "Stepper") is not None]
+    for cell in steppers[:1]:
+        cell.metadata["exact"] = True
+    panels = [(cell, _called(cell.source, "live")) for cell in code]
     for cell, words in panels:
         if words is not None:
             words = [*words, topic]
             start = next((word for known in (PRESETS, METHODS) for word in words if word in known), METHODS[0])
             missing = next((label(word) for word in words if word in ALGORITHMS and word not in METHODS), "")
             cell.metadata["live"] = {"start": start, "missing": missing}
-    return any(words is not None for _, words in panels)
+    return bool(steppers) or any(words is not None for _, words in panels)
 
 
-def _called(source: str) -> list[str] | None:
-    """The words that a cell gives to the functions it calls, where `live` is one of them: among them are its method and
-    its preset. None where it does not call it."""
+def _called(source: str, function: str) -> list[str] | None:
+    """The words that a cell gives to the functions it calls, where `function` is one of them: those of `live` tell its
+    method and its preset. None where it does not call it."""
     try:
         calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
     except (SyntaxError, ValueError):  # a magic of IPython
         return None
-    if "live" not in [getattr(call.func, "attr", getattr(call.func, "id", "")) for call in calls]:
+    if function not in [getattr(call.func, "attr", getattr(call.func, "id", "")) for call in calls]:
         return None
     given = [value for call in calls for value in (*call.args, *(keyword.value for keyword in call.keywords))]
     return [value.value for value in given if isinstance(value, ast.Constant) and isinstance(value.value, str)]
@@ -100,6 +105,7 @@ def write_live(site: Path) -> None:
 
     script("digits", f"live.digits = {json.dumps(base64.b64encode(packed(world, data)).decode())};\n")
     script("settings", f"live.settings = {json.dumps(settings(data), ensure_ascii=False)};\n")
+    script("two_bits", two_bits())
     for width in SIZES:
         for method in METHODS:
             name = f"{method}-{width}"
