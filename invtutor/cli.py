@@ -30,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "replace")
     try:
         arguments = _parser().parse_args(argv)
+        if out := getattr(arguments, "out", None):
+            lessons.refuse_own_folder(out)
         return int(arguments.command(arguments))
     except SystemExit as ended:  # argparse, after --help or a wrong call
         return int(ended.code or 0)
@@ -172,6 +174,11 @@ def _above_zero(name: str, text: str) -> float:
     return number
 
 
+def _named_lessons(arguments: argparse.Namespace) -> list[lessons.Lesson]:
+    """Each once, however often and in however many ways it is named."""
+    return list({found.path: found for found in map(lessons.find, arguments.lesson)}.values())
+
+
 def _limits(arguments: argparse.Namespace) -> kernel.Limits:
     return kernel.Limits(arguments.timeout, arguments.max_output, arguments.memory)
 
@@ -257,7 +264,7 @@ def _course(arguments: argparse.Namespace) -> int:
 def _book(arguments: argparse.Namespace) -> int:
     from invtutor.course import book
 
-    chosen = [lessons.find(name) for name in arguments.lesson]
+    chosen = _named_lessons(arguments)
     profile = None if arguments.stored else arguments.profile
     print(book.write_book(arguments.out, chosen, profile=profile, limits=_limits(arguments), quiet=arguments.quiet))
     return 0
@@ -289,7 +296,7 @@ def _link(arguments: argparse.Namespace) -> int:
 
 
 def _refresh(arguments: argparse.Namespace) -> int:
-    for lesson in [lessons.find(name) for name in arguments.lesson] or lessons.lessons():
+    for lesson in _named_lessons(arguments) or lessons.lessons():
         runner.refresh(lesson, limits=_limits(arguments), quiet=arguments.quiet)
         print(f"{lesson.name} refreshed")
     return 0

@@ -128,6 +128,10 @@ def test_run(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (["reproduce", "--device", "tpu"], "Parameter `device` should be auto, or a device of torch"),
         (["reproduce", "--out", sys.executable], "Parameter `out` should be a folder for results. Found"),
+        (["run", "irmv1", "--out", str(lessons.PACKAGE)], f"{lessons.PACKAGE} is the folder of this program; choose"),
+        (["sweep", "irmv1", "--out", str(lessons.PACKAGE)], f"{lessons.PACKAGE} is the folder of this program; choose"),
+        (["sweep", "erm", "--cluster", "tcp://127.0.0.1:99999"], "Parameter `cluster` should be slurm, or the address"),
+        (["link", "me/it", "--ref", 'v"1'], "Parameter `ref` should be a tag, a branch or a commit. Found"),
         (["link", "me", "--ref", "v1"], "Parameter `repo` should be OWNER/REPO on GitHub. Found 'me'."),
         (["link", "me/it"], "the following arguments are required: --ref"),
         (["lab", "there", "--in-place"], "Give either DIR or --in-place"),
@@ -146,6 +150,15 @@ def test_a_wrong_call_is_one_line_and_writes_nothing(
     assert said.out == ""
     assert list(Path().iterdir()) == []
     assert started == []
+
+
+@pytest.mark.parametrize("command", ["run", "sweep", "reproduce"])
+def test_no_result_comes_among_the_lessons(shelf: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    before = sorted(shelf.iterdir())
+    assert main([command, *(["erm"] if command != "reproduce" else []), "--out", str(shelf)]) == 2
+    said = capsys.readouterr().err
+    assert said == f"invtutor: error: {shelf} is the folder of the lessons themselves; choose another folder.\n"
+    assert sorted(shelf.iterdir()) == before
 
 
 def test_a_failing_lesson_names_its_cell(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -315,7 +328,7 @@ def test_link(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_refresh(shelf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     refreshed: list[str] = []
     monkeypatch.setattr(runner, "refresh", lambda lesson, **_: refreshed.append(lesson.name))
-    assert (main(["refresh"]), main(["refresh", "03"])) == (0, 0)
+    assert (main(["refresh"]), main(["refresh", "03", "3"])) == (0, 0)
     assert refreshed == ["00_start", "03_irmv1", "03_irmv1"]
     assert capsys.readouterr().out.splitlines()[-1] == "03_irmv1 refreshed"
 

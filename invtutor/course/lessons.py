@@ -18,6 +18,8 @@ from invtutor.words import guess, shown, unknown
 
 __all__ = ["Lesson", "Parameter", "find", "folder", "lessons", "paths", "refuse_own_folder", "resolve"]
 
+PACKAGE = Path(__file__).parents[1]
+
 
 class Code(str):
     """A default that is no literal, such as ``2**3``, as it stands in the lesson."""
@@ -59,15 +61,15 @@ class Lesson:
 
 def folder() -> Path:
     """Where the lessons lie: inside an installed package, else beside it in a checkout."""
-    package = Path(__file__).parents[1]
-    installed = package / "notebooks"
-    return installed if installed.is_dir() else package.parent / "notebooks"
+    installed = PACKAGE / "notebooks"
+    return installed if installed.is_dir() else PACKAGE.parent / "notebooks"
 
 
 def refuse_own_folder(out: str | Path) -> None:
-    """Raises ValueError where something is to be written into the folder of the lessons."""
-    if same(out, folder()):
-        raise ValueError(f"{out} is the folder of the lessons themselves; choose another folder.")
+    """Raises ValueError where something is to be written into the folder of the lessons, or of the library."""
+    for own, what in ((folder(), "of the lessons themselves"), (PACKAGE, "of this program")):
+        if same(out, own):
+            raise ValueError(f"{out} is the folder {what}; choose another folder.")
 
 
 def lessons() -> list[Lesson]:

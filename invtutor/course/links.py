@@ -88,11 +88,12 @@ def _source(repo: str, ref: str) -> str:
     found = re.fullmatch(_REPOSITORY, repo.strip(), re.IGNORECASE)
     if not found or found["name"].lower() in (".", "..", ".git"):
         raise ValueError(f"Parameter `repo` should be OWNER/REPO on GitHub. Found {repo!r}.")
-    if not ref or re.search(r"\s", ref):
+    if not re.fullmatch(_REF, ref) or ".." in ref:
         raise ValueError(f"Parameter `ref` should be a tag, a branch or a commit. Found {ref!r}.")
     return f"{found['owner']}/{found['name']}"
 
 
+_REF = r"\w[\w./+=-]*"  # what git allows and neither an address nor the code of a cell takes for something else
 _REPOSITORY = (
     r"((https?|git|ssh|git\+ssh)://([\w.-]+@)?(www\.)?github\.com/|([\w.-]+@)?(www\.)?github\.com[:/])?"
     r"(?P<owner>[a-z0-9][a-z0-9-]*)/(?P<name>[a-z0-9._-]+?)(\.git)?/?"

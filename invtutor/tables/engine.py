@@ -23,7 +23,7 @@ Done = TypeVar("Done")
 
 HERE = "127.0.0.1"
 BOARD = f"{HERE}:0"  # of dask's pages: whoever asks for none gets port 8787, and a worker's is open to everybody
-_ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d{1,5}")
+_ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:.]+\]|[\w.-]+):([0-9]{1,5})")
 _LOOPBACK = re.compile(r"127(\.\d{1,3}){3}|localhost|\[::1\]")
 
 MEMORY = "4 GB"  # of a job, where dask's settings name none
@@ -62,7 +62,8 @@ class Engine:
         check(self)
         address = _ADDRESS.fullmatch(self.cluster)
         wish = "slurm, or the address of a scheduler, as in tls://HOST:PORT"
-        require("cluster", self.cluster in ("", "slurm") or address is not None, wish, self.cluster)
+        reachable = address is not None and 0 < int(address[3]) < 2**16
+        require("cluster", self.cluster in ("", "slurm") or reachable, wish, self.cluster)
         if address:
             near = _LOOPBACK.fullmatch(address[2]) is not None
             wish = "tls://… beyond this machine: who reaches a scheduler without certificates can run programs on it"

@@ -6,6 +6,7 @@ are read; the folder alone is added to.
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,6 +98,8 @@ class Result:
         numbers = [*result.metrics.values(), *watched, *corners.flatten().tolist(), *result.validation, result.cpu]
         known = all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
         require("metrics", known and len(result.metrics) > 0, "finite numbers", numbers)
+        require("metrics", all(map(str.isprintable, result.metrics)), "named by words", list(result.metrics))
+        require("cpu", result.cpu >= 0, "seconds", result.cpu)
         require("corners", corners.shape in ((0,), (2,), (2, 2)), "two accuracies, or two times two", result.corners)
         several = isinstance(result.validation, Sequence) and len(result.validation) in (0, 2)
         require("validation", several, "two accuracies, or none", result.validation)
@@ -135,7 +138,8 @@ class Store:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         require("out", self.folder.is_dir() or not self.folder.exists(), "a folder for results", str(folder))
-        self.packed = Path(f"{self.folder}.jsonl")
+        named = self.folder.name not in ("", "..")  # `.` has its name from the folder above
+        self.packed = Path(f"{self.folder if named else self.folder.resolve()}.jsonl")
         self._results: dict[str, Result] = {}
         self._seen: set[str] = set()
         for number, line in enumerate(self._lines(), start=1):
@@ -181,9 +185,12 @@ class Store:
         return iter(self._results.values())
 
     def __contains__(self, recipe: Recipe) -> bool:
-        """Also where another program has added it meanwhile."""
+        """Also where another program has added it meanwhile. Raises ValueError where something else has its place."""
         if recipe.digest not in self._results:
+            taken = os.path.lexists(place := self.folder / f"{recipe.digest}.json")
             self._look(recipe.digest)
+            if taken and recipe.digest not in self._results:
+                raise ValueError(f"{place} is in the way of the result of another recipe; move or remove it.")
         return recipe.digest in self._results
 
     def __getitem__(self, recipe: Recipe) -> Result:

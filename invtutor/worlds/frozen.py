@@ -58,6 +58,8 @@ class Frozen:
 
     @cached_property
     def _features(self) -> Tensor:
+        if not self.weights.is_file():  # nor is a device read, which may have no end
+            raise DataError("The frozen network", f"there is no file {self.weights}", *WHERE)
         try:
             taught = hashlib.sha256(self.weights.read_bytes()).hexdigest()
         except OSError as error:

@@ -47,13 +47,13 @@ class Spirals(Setting):
 
     environments: int = within(16, 1, 1000)
     """Training environments, each with a signature of its own."""
-    samples: int = within(1024, 1, 100_000)
+    samples: int = within(1024, 2, 100_000)
     """Samples in each training environment."""
     shortcut: int = within(16, 1, 1000)
     """Dimensions of the shortcut."""
     scale: float = within(0.1, 0, 1000)
     """Standard deviation of the shortcut's numbers over environments; the mechanism's is 1."""
-    test_samples: int = within(2000, 1, 100_000)
+    test_samples: int = within(2000, 2, 100_000)
     """Samples of the test."""
 
     label = "spirals"

@@ -134,6 +134,7 @@ def test_binder_link(lesson: Lesson) -> None:
     assert url == "https://mybinder.org/v2/gh/me/inv.tutor/v0.1%2Fab?urlpath=lab%2Ftree%2Fnotebooks%2F03_irmv1.ipynb"
     assert badge == f"[![Binder](https://mybinder.org/badge_logo.svg)]({url})"
     wrong = [("me", "v1"), ("me/you/they", "v1"), ("https://gitlab.com/me/it", "v1"), ("me/it", ""), ("me/it", "a b")]
+    wrong += [("me/it", ref) for ref in ('v"1', "a..b", "-x", "\\", "v1?x", "$(x)", "#", "a@b")]
     wrong += [("me/.git", "v1"), ("me/..", "v1"), ("https://github.com/me", "v1"), ("git@example.org:me/it.git", "v1")]
     wrong += [("https://github.com/me/it/tree/main", "v1"), ("me/it?x", "v1"), ("mé/it", "v1"), ("", "v1")]
     for repo, ref in wrong:

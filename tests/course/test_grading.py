@@ -96,6 +96,7 @@ def test_a_row_for_every_student_and_exercise(
     hand_in(folder, "bob/invtutor/notebooks/.ipynb_checkpoints/08_short.ipynb")
     hand_in(folder, "08_short_=dave (2).ipynb", FORGED, worst="return 0")
     (folder / "eve.ipynb").write_text("{")
+    (folder / "jos\udce9\x1b[2J.ipynb").write_text("{")  # no UTF-8, and what a terminal would obey
     (folder / "frank.ipynb").symlink_to(folder / alice)
     (folder / "gina").mkdir()
     (folder / "gina" / "x.ipynb").write_bytes((tmp_path / "shelf" / "08_short.ipynb").read_bytes())
@@ -104,7 +105,7 @@ def test_a_row_for_every_student_and_exercise(
     call = ["grade", str(folder), "--out", str(out), "--profile", "smoke", "--workers", "2", "--quiet"]
     assert main(call) == 0
     said = capsys.readouterr()
-    assert said.err == "" and "7 notebooks of 7 students, 5 with a fault" in said.out
+    assert said.err == "" and "8 notebooks of 8 students, 6 with a fault" in said.out
     assert mine(folder) == before
     rows = {(row["student"], row["exercise"]): row for row in csv.DictReader(out.open(encoding="utf-8-sig"))}
     assert rows["Alice Long", "worst rate"] == {
@@ -118,7 +119,8 @@ def test_a_row_for_every_student_and_exercise(
     assert forger["points"] == "0" and forger["fault"].startswith("cell [7]") and "Read-only" in forger["fault"]
     assert "no JSON" in rows["eve", ""]["fault"] and "is a link" in rows["frank", ""]["fault"]
     assert rows["gina", "worst rate"]["mark"] == rows["gina", "best clue"]["mark"] == "untouched"
-    assert "no lesson of this course, but 99_none" in rows["other", ""]["fault"] and len(rows) == 11
+    assert "no lesson of this course, but 99_none" in rows["other", ""]["fault"] and len(rows) == 12
+    assert rows["jos??[2J", ""]["notebook"] == "jos??[2J.ipynb"
     kept = out.with_suffix("") / alice
     texts = [o.text for c in nbformat.read(kept, 4).cells for o in c.get("outputs", []) if o.output_type == "stream"]
     assert is_sealed(kept) and texts == ["found smoke\n"]

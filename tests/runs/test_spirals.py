@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 
 import numpy as np
 import pytest
@@ -103,10 +104,12 @@ def test_the_seed_is_all_there_is() -> None:
     assert not torch.equal(one[0].inputs, other[0].inputs)
 
 
-@pytest.mark.parametrize("name", ["environments", "samples", "shortcut", "test_samples"])
-def test_counts_are_checked(name: str) -> None:
-    with pytest.raises(ValueError, match=rf"^Parameter `{name}` should be a whole number in \[1, .+\]\. Found 0\.$"):
-        Spirals(**{name: 0})
+@pytest.mark.parametrize(("name", "least"), [("environments", 1), ("samples", 2), ("shortcut", 1), ("test_samples", 2)])
+def test_counts_are_checked(name: str, least: int) -> None:
+    """One sample has no spread to be scaled by."""
+    wish, few = f"should be a whole number in [{least:,}, ", least - 1
+    with pytest.raises(ValueError, match=rf"^Parameter `{name}` {re.escape(wish)}.+\]\. Found {few}\.$"):
+        Spirals(**{name: few})
 
 
 # The network

@@ -66,6 +66,26 @@ def test_the_results_that_come_with_the_course_are_read(tmp_path: Path) -> None:
         assert json.loads(kept.to_json())["metrics"] == kept.metrics
 
 
+def test_what_has_a_results_place_is_named_before_the_run(tmp_path: Path) -> None:
+    store, one = Store(tmp_path / "results"), result(0)
+    store.add(one)
+    place = store.folder / f"{one.recipe.digest}.json"
+    for foreign in (result(1).to_json(), None):
+        place.unlink()
+        place.write_text(foreign) if foreign else place.mkdir()
+        with pytest.raises(ValueError, match=rf"{place.name} is in the way of the result of another recipe; move or"):
+            _ = one.recipe in Store(store.folder)
+
+
+def test_inside_of_a_folder_its_packed_form_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "results")
+    store.add(result(0))
+    store.pack()
+    (store.folder / f"{result(0).recipe.digest}.json").unlink()
+    monkeypatch.chdir(store.folder)
+    assert len(Store(".")) == len(Store("")) == 1
+
+
 def test_half_a_line_that_a_kill_left_does_not_count(tmp_path: Path) -> None:
     packed = tmp_path / "results.jsonl"
     packed.write_text(f"{LINE}\n\n{LINE[: len(LINE) // 2]}", encoding="utf-8")
@@ -118,6 +138,8 @@ def test_what_else_is_in_the_folder_is_left_alone(tmp_path: Path) -> None:
         lambda line: json.dumps(json.loads(line) | {"history": 3}),
         lambda line: json.dumps(json.loads(line) | {"made": []}),
         lambda line: json.dumps(json.loads(line) | {"cpu": None}),
+        lambda line: json.dumps(json.loads(line) | {"cpu": -1.0}),
+        lambda line: json.dumps(json.loads(line) | {"metrics": {"test \x1b[2J": 0.5}}),  # which a terminal would obey
         lambda line: json.dumps(json.loads(line) | {"x": 1}),
         lambda line: json.dumps(json.loads(line) | {"recipe": {"algorithm": "erm", "pace": 3}}),
         lambda line: '{"recipe": {' + '"a": [' * 5000,

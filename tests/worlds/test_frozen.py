@@ -66,7 +66,8 @@ def test_weights_that_are_not_there_or_of_another_network(root: Path) -> None:
             album.inputs(torch.tensor([0]))
         assert message in str(told.value) and "\n" not in str(told.value)
 
-    fails("no.safetensors", "No such file")
+    fails("no.safetensors", "there is no file")
+    fails("/dev/zero", "there is no file /dev/zero")
     (root / "half.safetensors").write_bytes((root / "resnet18.safetensors").read_bytes()[:1000])
     fails("half.safetensors", "half.safetensors is damaged (")
     (root / "pickle.safetensors").write_bytes(b"\x80\x04K\x01.")

@@ -256,8 +256,12 @@ def _line(text: str) -> str:
 
 
 def _harmless(value: object) -> object:
-    """A cell of the table that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+    """A cell of the table that no spreadsheet takes for a formula, nor a terminal for anything but words: a file may
+    have any bytes for its name."""
+    if not isinstance(value, str):
+        return value
+    words = "".join(sign if sign.isprintable() else "?" for sign in value)
+    return f"'{words}" if words.startswith(("=", "+", "-", "@")) else words
 
 
 def _variables() -> dict[str, str]:
