@@ -31,13 +31,14 @@ from invtutor.algorithms import ALGORITHMS, Algorithm
 from invtutor.course import lessons
 from invtutor.course.checks import Verdict
 from invtutor.course.reading import VIEW
-from invtutor.fields import Range, fit
+from invtutor.fields import Range, fit, knobs
 from invtutor.files import finite, is_sealed, sealed, write_atomically
 from invtutor.runs.budgets import PROFILES
 from invtutor.runs.history import spread
 from invtutor.runs.loop import Schedule
 from invtutor.runs.recipe import Recipe, find_device, parameter
 from invtutor.runs.run import Run, run
+from invtutor.worlds import WORLDS
 from invtutor.worlds.digits import Digits, load_digits
 
 __all__ = ["STANDARD", "Sitting", "begin", "peak_memory", "picture", "show", "table"]
@@ -143,19 +144,20 @@ class Sitting:
         return f"{', '.join(other)} is not the lesson's own" if other else ""
 
     def recipe(self, method: str | type[Algorithm], **changes: Any) -> Recipe:
-        """The profile's recipe for a method, in this lesson's world; changes as for `Recipe.profile`.
+        """The profile's recipe for a method, on Colored MNIST with the lesson's parameters unless the changes, as for
+        `Recipe.profile`, name another `world`, which takes those that it has.
 
         method: a name of `ALGORITHMS`, or a class, such as one that the student has just written. Its `trained_like`
         names the method whose steps and annealing it takes.
         """
         if isinstance(method, type):
             method = ALGORITHMS.enroll(method)
-        world = {k: self.parameters[k] for k in ("flip_rates", "label_noise") if k in self.parameters}
-        return Recipe.profile(
-            self.profile,
-            method,
-            **{"source": self.digits.source, "device": self.device, "seed": self.seed} | world | changes,
-        )
+        world = changes.get("world", Recipe.world)
+        own = ("flip_rates", "label_noise") if world == Recipe.world else ()
+        values = {"source": self.digits.source} | {k: self.parameters[k] for k in own if k in self.parameters}
+        known = knobs(WORLDS[world]) if world in WORLDS else {}
+        given = {name: value for name, value in values.items() if name in known}
+        return Recipe.profile(self.profile, method, **{"device": self.device, "seed": self.seed} | given | changes)
 
     def train(self, recipe: Recipe, seeds: int | None = None, **acting: Schedule) -> list[Run]:
         """Run a recipe for this lesson's number of seeds, with a progress bar for each.
@@ -164,7 +166,8 @@ class Sitting:
         acting: functions of the step in place of the recipe's schedules, such as ``penalty_weight=my_annealing``.
         """
         every = [recipe.but(seed=recipe.seed + i) for i in range(min(seeds or self.seeds, self.seeds))]
-        return [run(each, data=self.digits, acting=acting) for each in every]
+        data = self.digits if recipe.world == Recipe.world else None  # other worlds load their own
+        return [run(each, data=data, acting=acting) for each in every]
 
     # ----------------------------------------------------------------------------------- what the student does
 

@@ -35,5 +35,5 @@ class CNN(Network):
 
     def features(self, inputs: Tensor) -> Tensor:
         """(n, *shape) → (n, 2 · width)."""
-        images = self.scaled(inputs).reshape(-1, *self.shape)
-        return in_pieces(lambda some: self.layers(some).mean((2, 3)), images)
+        images = inputs.reshape(-1, *self.shape)
+        return in_pieces(lambda some: self.layers(self.scaled(some)).mean((2, 3)), images)

@@ -12,7 +12,7 @@ from invtutor.fields import require
 
 __all__ = ["Network", "convolution", "image", "in_pieces", "linear", "normalization"]
 
-PIECE = 256  # images
+PIECE = 64  # images
 
 
 class Network(nn.Module, ABC):

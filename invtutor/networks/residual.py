@@ -43,8 +43,8 @@ class ResNet(Network):
 
     def features(self, inputs: Tensor) -> Tensor:
         """(n, *shape) → (n, 8 · width)."""
-        images = self.scaled(inputs).reshape(-1, *self.shape)
-        return in_pieces(lambda some: self.layers(some).amax((2, 3)) / 8, images)
+        images = inputs.reshape(-1, *self.shape)
+        return in_pieces(lambda some: self.layers(self.scaled(some)).amax((2, 3)) / 8, images)
 
 
 def block(channels: int, filters: int, generator: torch.Generator) -> nn.Sequential:

@@ -62,9 +62,13 @@ class Environment:
         object.__setattr__(changed, "attributes", attributes)
         return changed
 
-    def subset(self, index: Tensor) -> "Environment":
-        """The samples at `index`, (m,) int64 or a mask (n,) bool."""
+    def subset(self, index: Tensor | slice) -> "Environment":
+        """The samples at `index`, (m,) int64 or a mask (n,) bool, or of a slice."""
         return self.each(lambda tensor: tensor[index])
+
+    def singly(self) -> list["Environment"]:
+        """Each sample as an environment of its own."""
+        return [replace(self.subset(slice(i, i + 1)), name=f"{self.name} {i + 1}") for i in range(len(self))]
 
     def sample(self, size: int, generator: torch.Generator) -> "Environment":
         """A minibatch: `size` samples drawn with replacement. The generator lives on the CPU whatever the device."""

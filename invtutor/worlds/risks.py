@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from invtutor.worlds.environment import INTEGERS, Environment
 from invtutor.worlds.judging import evaluating
 
-__all__ = ["accuracy", "accuracy_curve", "correct", "fitting", "risk", "risks", "squared_norm"]
+__all__ = ["accuracy", "accuracy_curve", "correct", "fitting", "risk", "risks", "squared_norm", "worst_and_average"]
 
 Predictor = Callable[[Tensor], Tensor]
 
@@ -95,3 +95,14 @@ def accuracy_curve(corners: Tensor, flip_rates: Sequence[float]) -> list[float]:
             value = torch.tensordot(mixture, value, 1)
         curve.append(value.item())
     return curve
+
+
+def worst_and_average(right: Tensor, groups: Tensor, known: Tensor) -> tuple[float, float]:
+    """Accuracy in the worst group, and its average with the groups' shares in training.
+
+    right: whether each sample's prediction is right, (n,). groups, known: numbers of the groups of these samples, (n,),
+    and of those in training, (m,).
+    """
+    each = {group: right[groups == group].double().mean().item() for group in groups.unique().tolist()}
+    sizes = {group: int((known == group).sum()) for group in each}
+    return min(each.values()), sum(each[group] * sizes[group] for group in each) / max(1, sum(sizes.values()))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from invtutor.fields import check
 from invtutor.worlds.environment import Environment, group_of, pool
-from invtutor.worlds.risks import accuracy, correct, risk
+from invtutor.worlds.risks import accuracy, correct, risk, worst_and_average
 
 __all__ = ["SMALL_RESIDUAL", "Drawn", "Setting", "World"]
 
@@ -121,7 +121,7 @@ class World:
             metrics[environment.name] = right.mean().item()
             if all({"group", "conflict"} & each.attributes.keys() for each in (environment, *self.train)):
                 known = torch.cat([group_of(each) for each in self.train])
-                worst, average = _of_groups(right, group_of(environment), known)
+                worst, average = worst_and_average(right, group_of(environment), known)
                 metrics |= {f"{environment.name} worst group": worst, f"{environment.name} average": average}
         return metrics
 
@@ -167,11 +167,3 @@ class Drawn(World):
             for part in ("train", "validation", "tests")
         }
         return replace(self, **moved)  # type: ignore[arg-type]
-
-
-def _of_groups(right: Tensor, groups: Tensor, known: Tensor) -> tuple[float, float]:
-    """Accuracy in the worst group, and its average with the groups' shares in training; groups, known: of each sample
-    here and there."""
-    each = {group: right[groups == group].mean().item() for group in groups.unique().tolist()}
-    sizes = {group: int((known == group).sum()) for group in each}
-    return min(each.values()), sum(each[group] * sizes[group] for group in each) / max(1, sum(sizes.values()))

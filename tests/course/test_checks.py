@@ -9,6 +9,7 @@ from functools import partial
 from statistics import fmean, pvariance
 from typing import Any
 
+import elsewhere_answers
 import method_answers
 import numpy as np
 import pytest
@@ -744,8 +745,8 @@ WRONG: dict[str, Sequence[tuple[Function, str]]] = {
 }
 
 
-RIGHT |= method_answers.RIGHT | risk_answers.RIGHT
-WRONG |= method_answers.WRONG | risk_answers.WRONG
+RIGHT |= method_answers.RIGHT | risk_answers.RIGHT | elsewhere_answers.RIGHT
+WRONG |= method_answers.WRONG | risk_answers.WRONG | elsewhere_answers.WRONG
 
 
 def unwritten(*_: object, **__: object) -> None:

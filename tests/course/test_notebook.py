@@ -153,6 +153,17 @@ def test_recipes_follow_the_lesson() -> None:
     assert recipe.hyper["penalty_weight"] == 7.0
 
 
+def test_recipes_of_another_world_take_what_it_knows_of_the_lesson() -> None:
+    lesson = notebook.begin("x", profile="smoke", seed=5, flip_rates=[0.3, 0.4])
+    shapes, spirals = (lesson.recipe("erm", world=world) for world in ("shapes_mnist", "spirals"))
+    assert (shapes.source, shapes.flip_rates, shapes.seed) == ("mnist", (0.001, 0.3), 5)
+    assert "source" not in spirals.world_options
+    with pytest.raises(ValueError, match="Parameter `world`"):
+        lesson.recipe("erm", world="nowhere")
+    (run,) = lesson.train(spirals.but(network="spiral", steps=2, batch_size=8), seeds=1)
+    assert run.data is None, "not the lesson's digits"
+
+
 def test_train_gives_one_run_per_seed() -> None:
     lesson = notebook.begin("x", profile="smoke", seed=5)
     runs = lesson.train(lesson.recipe("erm", steps=2))

@@ -82,5 +82,7 @@ def test_a_panel_begins_with_what_its_cell_names() -> None:
     found = [cell.metadata.get("live") for cell in notebook.cells]
     assert found == [*({"start": start, "missing": missing} for start, missing in sources.values()), None, None, None]
     assert not live.mark_panels(nbformat.v4.new_notebook(cells=cells[-2:]))
+    elsewhere = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("live(recipe('erm', world='animals'))")])
+    assert not live.mark_panels(elsewhere) and "live" not in elsewhere.cells[0].metadata, "a page has digits alone"
     own = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("live(Mine)")])
     assert live.mark_panels(own, "03_irmv1") and own.cells[0].metadata["live"] == {"start": "irmv1", "missing": ""}

@@ -11,6 +11,7 @@ import torch
 
 from invtutor import figures
 from invtutor.fields import within
+from invtutor.runs.knobs import switch
 from invtutor.runs.recipe import Recipe
 from invtutor.widgets import Live, live
 from invtutor.worlds import WORLDS
@@ -108,6 +109,13 @@ def test_a_knob_of_the_world_starts_a_fresh_run(name: str, value: Any, knob: str
     made.run(2)
     made.set(method="vrex")
     assert made.session.recipe.world_options[knob] == wanted, "another method stays in the world"
+
+
+def test_another_method_is_given_what_the_world_affords() -> None:
+    small = Recipe.profile("quick", "erm", world="animals", width=2)
+    other = switch(small, "irmv1")
+    assert (other.world, other.network, other.width) == ("animals", "residual", 2)
+    assert (other.batch_size, other.l2) == (small.batch_size, small.l2) and other.batch_size < 100
 
 
 @pytest.mark.parametrize("wrong", [{"rate_2": 0.01}, {"samples": 3}, {"gain": 101}, {"loud": 1}, {"shape": "round"}])

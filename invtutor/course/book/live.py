@@ -33,6 +33,7 @@ from invtutor.runs.pure import batch_of, pure, start
 from invtutor.runs.recipe import Recipe, label, limits
 from invtutor.runs.run import Assembly, assemble, build_world
 from invtutor.widgets.live_controls import LADDERS
+from invtutor.worlds import WORLDS
 from invtutor.worlds.colored_mnist import HELD_OUT, OOD_RATE, POOL, ColoredWorld, clean_labels
 from invtutor.worlds.risks import correct
 
@@ -57,7 +58,8 @@ def live_recipe(method: str, width: int = 128) -> Recipe:
 
 def mark_panels(notebook: Any, lesson: str = "") -> bool:
     """Note in each cell that calls `live` what its panel shows first, and in the first that calls `Stepper` that the
-    page has one, too; returns whether there is any.
+    page has one, too; returns whether there is any. A panel of another world than Colored MNIST is left as it is: a
+    page has no pictures to train on but its digits.
 
     lesson: such as 03_irmv1, whose method a panel shows where its cell names none.
     """
@@ -66,13 +68,15 @@ def mark_panels(notebook: Any, lesson: str = "") -> bool:
     for cell in steppers[:1]:
         cell.metadata["exact"] = True
     panels = [(cell, _called(cell.source, "live")) for cell in code]
+    marked = bool(steppers)
     for cell, words in panels:
-        if words is not None:
+        if words is not None and not {*words} & (WORLDS.keys() - {Recipe.world}):
+            marked = True
             words = [*words, topic]
             start = next((word for known in (PRESETS, METHODS) for word in words if word in known), METHODS[0])
             missing = next((label(word) for word in words if word in ALGORITHMS and word not in METHODS), "")
             cell.metadata["live"] = {"start": start, "missing": missing}
-    return bool(steppers) or any(words is not None for _, words in panels)
+    return marked
 
 
 def _called(source: str, function: str) -> list[str] | None:

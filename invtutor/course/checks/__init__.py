@@ -17,6 +17,12 @@ from invtutor.course.checks.clues import (
     check_paint,
     check_pooled,
 )
+from invtutor.course.checks.elsewhere import (
+    check_background,
+    check_group_weights,
+    check_singles,
+    check_worst_and_average,
+)
 from invtutor.course.checks.maple import (
     check_balancing_budget,
     check_draw,
@@ -49,11 +55,11 @@ from invtutor.course.checks.training import check_erm, check_risk, check_trainin
 from invtutor.course.checks.verdict import Verdict
 
 __all__ = ["Verdict", "check_accuracy", "check_and_mask", "check_and_mask_method", "check_annealing"]
-__all__ += ["check_balancing_budget", "check_best_clue", "check_clean", "check_color", "check_count", "check_curve"]
-__all__ += ["check_deviation", "check_draw", "check_erm", "check_geometric_mean", "check_gray", "check_halves"]
-__all__ += ["check_influence", "check_inner_step", "check_irmv1", "check_maple", "check_maximum_excess"]
-__all__ += ["check_meta_irm", "check_mmrex", "check_objective", "check_orders", "check_outer_losses", "check_paint"]
-__all__ += ["check_paired_differences", "check_penalty", "check_pooled", "check_product", "check_projection"]
-__all__ += ["check_reach", "check_risk", "check_signs_needed", "check_slope", "check_slope_halves", "check_training"]
-__all__ += ["check_training_domains", "check_turn", "check_update", "check_variance", "check_vrex"]
-__all__ += ["check_worst_rate"]
+__all__ += ["check_background", "check_balancing_budget", "check_best_clue", "check_clean", "check_color"]
+__all__ += ["check_count", "check_curve", "check_deviation", "check_draw", "check_erm", "check_geometric_mean"]
+__all__ += ["check_gray", "check_group_weights", "check_halves", "check_influence", "check_inner_step", "check_irmv1"]
+__all__ += ["check_maple", "check_maximum_excess", "check_meta_irm", "check_mmrex", "check_objective", "check_orders"]
+__all__ += ["check_outer_losses", "check_paint", "check_paired_differences", "check_penalty", "check_pooled"]
+__all__ += ["check_product", "check_projection", "check_reach", "check_risk", "check_signs_needed", "check_singles"]
+__all__ += ["check_slope", "check_slope_halves", "check_training", "check_training_domains", "check_turn"]
+__all__ += ["check_update", "check_variance", "check_vrex", "check_worst_and_average", "check_worst_rate"]
