@@ -108,6 +108,7 @@ def stored(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr("invtutor.worlds.colored_mnist.load_digits", lambda *_, **__: digits)
         patch.setattr(live, "METHODS", ("irmv1",))
         patch.setattr(live, "SIZES", {128: 500})
+        patch.setattr("invtutor.course.book.stages.SAMPLES", 200)
         assert main(["book", "--stored", "--out", str(out)]) == 0
     return out
 
@@ -192,6 +193,16 @@ def test_the_first_page_shows_of_each_lesson_the_picture_that_carries_its_idea(s
             output.metadata["image/png"]["alt"] for output in cover.outputs if "image/png" in output.get("data", ())
         ]
         assert picture["alt"] == told
+
+
+def test_maple_s_stages_move_in_a_page_of_stored_outputs(stored: Path) -> None:
+    page = Page(stored / "07_maple.html")
+    (words,) = re.findall(r"Computed when this page was made: (\d) outer iterations", page.words)
+    iterations, stages = (json.loads(slider["data-positions"]) for slider in page.all("input"))
+    assert iterations == [str(each + 1) for each in range(int(words))] and len(stages) == 5
+    files = [picture["src"] for picture in page.all("img") if picture["src"].startswith("frames/")]
+    assert len({(stored / file).read_bytes() for file in files}) == len(files) == len(iterations) * len(stages)
+    assert "Iteration 4, projection." in page.words
 
 
 def test_every_section_is_found_and_no_solution(pages: dict[str, Page], site: Path, stored: Path) -> None:

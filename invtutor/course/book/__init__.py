@@ -108,6 +108,7 @@ def _render(every: Sequence[Lesson], notebooks: Sequence[Path], site: Path, prof
 
     from invtutor.course.book import search
     from invtutor.course.book.live import mark_panels, write_live
+    from invtutor.course.book.stages import fill_stages
     from invtutor.widgets.panel import MIME
 
     exporter = _exporter()
@@ -120,6 +121,8 @@ def _render(every: Sequence[Lesson], notebooks: Sequence[Path], site: Path, prof
 
     for number, path in enumerate(notebooks):
         notebook = read(path)
+        if profile is None:
+            fill_stages(notebook)
         _move_frames(notebook, number, site)
         if cover := _cover(notebook, f"covers/{number}.png", site):
             covers[pages[number].file] = cover

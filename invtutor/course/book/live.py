@@ -37,7 +37,7 @@ from invtutor.worlds import WORLDS
 from invtutor.worlds.colored_mnist import HELD_OUT, OOD_RATE, POOL, ColoredWorld, clean_labels
 from invtutor.worlds.risks import correct
 
-__all__ = ["FOLDER", "METHODS", "SIZES", "judge_tape", "live_recipe", "mark_panels", "packed"]
+__all__ = ["FOLDER", "METHODS", "SIZES", "called", "judge_tape", "live_recipe", "mark_panels", "packed"]
 __all__ += ["settings", "step_tape", "write_live"]
 
 FOLDER = "live"  # in a site
@@ -64,10 +64,10 @@ def mark_panels(notebook: Any, lesson: str = "") -> bool:
     lesson: such as 03_irmv1, whose method a panel shows where its cell names none.
     """
     topic, code = lesson.partition("_")[2], [cell for cell in notebook.cells if cell.cell_type == "code"]
-    steppers = [cell for cell in code if _called(cell.source, "Stepper") is not None]
+    steppers = [cell for cell in code if called(cell.source, "Stepper") is not None]
     for cell in steppers[:1]:
         cell.metadata["exact"] = True
-    panels = [(cell, _called(cell.source, "live")) for cell in code]
+    panels = [(cell, called(cell.source, "live")) for cell in code]
     marked = bool(steppers)
     for cell, words in panels:
         if words is not None and not {*words} & (WORLDS.keys() - {Recipe.world}):
@@ -79,7 +79,7 @@ def mark_panels(notebook: Any, lesson: str = "") -> bool:
     return marked
 
 
-def _called(source: str, function: str) -> list[str] | None:
+def called(source: str, function: str) -> list[str] | None:
     """The words that a cell gives to the functions it calls, where `function` is one of them: those of `live` tell its
     method and its preset. None where it does not call it."""
     try:
