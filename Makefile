@@ -31,7 +31,7 @@ install: .venv/.installed
 	touch $@
 
 lowest: .venv-lowest/.installed  ## the library's tests with the lowest versions that pyproject.toml allows
-	.venv-lowest/bin/python -m pytest -n $(WORKERS) -p no:cacheprovider $(ROOMS)
+	.venv-lowest/bin/python -m pytest -n $(WORKERS) -p no:cacheprovider -m "not long" $(ROOMS)
 
 .venv-lowest/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-lowest

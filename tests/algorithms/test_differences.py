@@ -87,5 +87,5 @@ def test_the_spirals_follow_the_papers_scale_and_batch() -> None:
     theirs = rival("AND-mask", **AS_IN_THE_CODE)
     assert (theirs.scale, theirs.batch_size, theirs.steps) == (1.0, 256, 150 * 1024 // 256)
     for scale in (1.0, 0.1):
-        world = Spirals(200, 1, 16, scale=scale).draw(None, torch.Generator().manual_seed(0))
+        world = Spirals(200, 2, 16, scale=scale).draw(None, torch.Generator().manual_seed(0))
         assert world.pooled.inputs[:, 2:].std().item() == pytest.approx(scale, rel=0.05)

@@ -42,6 +42,7 @@ def test_no_threshold_keeps_all_and_a_threshold_little(digits: Digits) -> None:
     assert all(0 < kept < 0.3 for kept in strict)
 
 
+@pytest.mark.long
 def test_the_mask_stops_learning_by_heart_and_lets_digits_through(mnist: Digits) -> None:
     options = {"samples": 200, "width": 64, "epochs": 60, "every": 300}
     learned, stopped, digits_too = (

@@ -241,6 +241,22 @@ def test_random_labels_have_a_row_for_every_threshold_and_kind_of_labels() -> No
         assert all(1 < recipe.steps / recipe.every <= 8 for recipe in recipes), "it is watched on the way"
 
 
+def test_behind_the_mask_a_perceptron_sees_through_wrong_labels() -> None:
+    """The stored rows, on three seeds of MNIST: what is learned by heart falls with τ, and so does what is learned."""
+    found = {
+        (r.recipe.relabeled, r.recipe.threshold, r.recipe.seed): r.metrics
+        for r in Store(MEASURED)
+        if r.recipe.world == "random_labels"
+    }
+    for seed in range(3):
+        by_heart = [found[1.0, tau, seed]["train"] for tau in (0, 0.05, 0.1, 0.2)]
+        assert by_heart == sorted(by_heart, reverse=True) and by_heart[0] > 0.95 and by_heart[-1] < 0.3
+        bare, masked = found[0.25, 0.0, seed], found[0.25, 0.1, seed]
+        assert bare["mislabelled recalled"] > 0.95 > 0.5 > masked["mislabelled recalled"]
+        assert masked["mislabelled seen through"] > 0.5 > 0.05 > bare["mislabelled seen through"]
+        assert found[0.0, 0.0, seed]["test"] > found[0.0, 0.2, seed]["test"]
+
+
 def test_a_run_that_diverges_is_named_and_stops_no_other(
     small: list[Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -183,6 +183,7 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
     return made
 
 
+@pytest.mark.long
 def test_a_hundred_thousand_runs_fit(stubbed: list[Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a run costs does not grow with their number: at most 5 kB that stay in memory, a few recipes; and the folder
     is listed for all of them together."""

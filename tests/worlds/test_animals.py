@@ -92,6 +92,7 @@ def test_colors_have_traits_of_their_own(plan: object) -> None:
 # What a network makes of them
 
 
+@pytest.mark.long
 def test_animals_are_learnable_and_no_toy() -> None:
     images, labels, _, _, splits = draw_menagerie({VALIDATION: 4000, TEST: 400})
     known, new = ((splits == split).nonzero()[:, 0] for split in (VALIDATION, TEST))
