@@ -36,7 +36,7 @@ def test_find_names_the_lessons(lesson: Lesson) -> None:
 def test_folder_beside_and_inside_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "invtutor"
     package.mkdir()
-    monkeypatch.setattr(lessons, "__file__", str(package / "course" / "lessons.py"))
+    monkeypatch.setattr(lessons, "PACKAGE", package)
     assert lessons.folder() == tmp_path / "notebooks"
     (package / "notebooks").mkdir()
     assert lessons.folder() == package / "notebooks"

@@ -200,11 +200,14 @@ def test_a_hundred_thousand_runs_fit(stubbed: list[Recipe], tmp_path: Path, monk
     again = sweep("irmv1", given, tmp_path, quiet=True)
     assert not stubbed and len(again) == count and len(listed) <= 6 and len(recipes) < 4 * count
     assert len(settings(again).rows) == 200
-    gc.collect()  # when Python does it by itself depends on the tests before
-    held = tracemalloc.get_traced_memory()[0]
-    tracemalloc.stop()
-    assert held / count < 5000
     assert len({result.recipe.digest for result in again}) == count
+    gc.collect()
+    held = tracemalloc.get_traced_memory()[0]
+    del again
+    gc.collect()
+    freed = held - tracemalloc.get_traced_memory()[0]  # and not what threads of the tests before hold meanwhile
+    tracemalloc.stop()
+    assert 100 < freed / count < 5000
 
 
 def test_what_seeds_share_is_told_apart_from_all_else() -> None:
