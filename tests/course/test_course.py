@@ -46,19 +46,8 @@ def test_the_course_without_mnist(
     """What `make course` calls, with other parameters, on the rendered digits, where there is neither a data folder nor
     a network: a line a lesson, a folder a lesson, every cell run, and one table from all their methods."""
     monkeypatch.setenv("INVTUTOR_DATA", str(tmp_path / "nothing"))
-    given = [
-        "-p",
-        "profile=smoke",
-        "-p",
-        "source=rendered",
-        "-p",
-        "seed=4",
-        "--quiet",
-        "--out",
-        str(tmp_path / "results"),
-    ]
-    options = [word for each in given for word in ("-p", each)]
-    assert main(["course", *options, "--quiet", "--out", str(tmp_path / "results")]) == 0
+    given = ["-p", "profile=smoke", "-p", "source=rendered", "-p", "seed=4"]
+    assert main(["course", *given, "--quiet", "--out", str(tmp_path / "results")]) == 0
     lines = capsys.readouterr().out.splitlines()
     for lesson in lessons.lessons():
         assert sum(line.startswith(lesson.name) for line in lines) == 1
