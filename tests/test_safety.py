@@ -180,7 +180,7 @@ def decoys(folder: Path, outside: Path, *, result: bool = True) -> None:
 
 
 def _reads(path: Path) -> bytes:
-    return path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+    return path.read_bytes() if path.is_file() and not path.is_symlink() else b"no file"
 
 
 class Ended(NamedTuple):
@@ -278,7 +278,7 @@ class Machine:
     def made(self) -> set[str]:
         """What is there beside the decoys, what all tests share, and Python's own trials of a temporary folder, which a
         process that is killed at that moment leaves."""
-        trials = {f"temp/{path.name}" for path in (self.root / "temp").glob("?" * 8) if _reads(path) == b"blat"}
+        trials = {f"temp/{path.name}" for path in (self.root / "temp").glob("?" * 8) if _reads(path) in (b"", b"blat")}
         return set(snapshot(self.root)) - set(self.before) - {"said"} - trials
 
 
