@@ -8,7 +8,7 @@ from invtutor.runs.reweighting import trace
 
 __all__ = ["SAMPLES", "STEPS", "fill_stages"]
 
-SAMPLES, STEPS = 2500, 4  # of an environment, and outer iterations: the search has parted the samples by the second
+SAMPLES, STEPS = 2500, 4  # of an environment, and outer iterations: a few seconds
 
 
 def fill_stages(notebook: Any) -> None:
