@@ -136,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     outputs.add_argument("--profile", default="quick", metavar="NAME", help=text)
     text = "execute nothing: show the outputs that are stored in the lessons, without sliders"
     outputs.add_argument("--stored", action="store_true", help=text)
+    book.add_argument("--slides", action="store_true", help="slides of each lesson as well, linked from its page")
     execution(book, parameters=False)
 
     tables.add(command)
@@ -265,8 +266,9 @@ def _book(arguments: argparse.Namespace) -> int:
     from invtutor.course import book
 
     chosen = _named_lessons(arguments)
-    profile = None if arguments.stored else arguments.profile
-    print(book.write_book(arguments.out, chosen, profile=profile, limits=_limits(arguments), quiet=arguments.quiet))
+    profile, limits = None if arguments.stored else arguments.profile, _limits(arguments)
+    slides, quiet = arguments.slides, arguments.quiet
+    print(book.write_book(arguments.out, chosen, profile=profile, slides=slides, limits=limits, quiet=quiet))
     return 0
 
 

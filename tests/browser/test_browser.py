@@ -249,7 +249,7 @@ def photograph(page: Any, path: Path) -> None:
 def test_a_lesson_is_printed_whole_and_scrolled_by_keyboard(page: Any, complaints: list[str], tmp_path: Path) -> None:
     """Without what is of use on a screen alone, in whatever width: nothing is cut off on the right. On a screen what is
     too wide is scrolled, by keyboard as well."""
-    book.write_book(tmp_path / "site", [lessons.find("02")], profile=None, quiet=True)
+    book.write_book(tmp_path / "site", [lessons.find("02")], profile=None, slides=True, quiet=True)
     page.goto((tmp_path / "site" / "02_erm.html").as_uri())
     scrolled = "[...document.querySelectorAll('main :is(pre, table, math)')].filter(x => x.scrollWidth > x.clientWidth)"
     for width in (1280, 360):
@@ -263,4 +263,30 @@ def test_a_lesson_is_printed_whole_and_scrolled_by_keyboard(page: Any, complaint
         assert page.evaluate(CUT_OFF) == []
     printed = page.pdf(format="A4", path=tmp_path / "02.pdf")
     assert printed.startswith(b"%PDF") and len(re.findall(rb"/Type\s*/Page\b", printed)) > 5
+    slides_are_turned(page, (tmp_path / "site" / "02_erm.slides.html").as_uri())
     assert complaints == []
+
+
+def slides_are_turned(page: Any, address: str) -> None:
+    """By keys, and nothing is passed over: of a slide that is higher than the window forward shows the rest first."""
+    page.emulate_media(media="screen")
+    seen = "[...document.querySelectorAll('.slide')].findLastIndex(each => each.getBoundingClientRect().top < 2)"
+    rest = f"document.querySelectorAll('.slide')[{seen}].getBoundingClientRect().bottom - innerHeight"
+    for width, height in ((1280, 720), (360, 640)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.goto(address)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        count = page.locator(".slide").count()
+        turns, places = 0, [0]
+        while places[-1] < count - 1 and turns < 6 * count:
+            left = page.evaluate(rest)
+            page.keyboard.press("PageDown" if turns % 2 else "ArrowRight")
+            places.append(page.evaluate(seen))
+            assert places[-1] == places[-2] + (left <= 2), "not one slide further, or before its end was seen"
+            turns += 1
+        assert places[-1] == count - 1
+        page.keyboard.press("PageUp")
+        assert page.evaluate(seen) == count - 2
+    pages = len(re.findall(rb"/Type\s*/Page\b", page.pdf(prefer_css_page_size=True)))
+    assert count <= pages < 1.5 * count, "a slide is a page"
+    assert barriers(page) == []

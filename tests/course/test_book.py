@@ -18,6 +18,7 @@ from small_lessons import write_lesson
 from invtutor.cli import main
 from invtutor.course import book, lessons
 from invtutor.course.book import live
+from invtutor.course.book.slides import in_slides
 from invtutor.course.kernel import LessonError
 from invtutor.files import foreign
 from invtutor.widgets import Panel
@@ -109,7 +110,7 @@ def stored(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(live, "METHODS", ("irmv1",))
         patch.setattr(live, "SIZES", {128: 500})
         patch.setattr("invtutor.course.book.stages.SAMPLES", 200)
-        assert main(["book", "--stored", "--out", str(out)]) == 0
+        assert main(["book", "--stored", "--slides", "--out", str(out)]) == 0
     return out
 
 
@@ -141,8 +142,9 @@ def test_every_picture_has_alt_text(pages: dict[str, Page]) -> None:
 
 
 def test_navigation_is_complete_and_in_order(pages: dict[str, Page]) -> None:
-    names = [name for name in pages if name != "index.html"]
-    assert pages["index.html"].links() == names
+    others = ["instructors.html"] if "instructors.html" in pages else []
+    names = [name for name in pages if name not in ("index.html", *others) and ".slides" not in name]
+    assert pages["index.html"].links() == names + others
     for number, name in enumerate(names):
         page = pages[name]
         assert page.links(rel="prev") == names[:number][-1:] and page.links(rel="next") == names[number + 1 :][:1]
@@ -213,8 +215,63 @@ def test_every_section_is_found_and_no_solution(pages: dict[str, Page], site: Pa
         name, _, anchor = address.partition("#")
         assert title and heading and anchor in {attributes.get("id") for _, attributes in pages[name].tags}, address
         assert not re.search(r"Solution|\*\*|<[a-z]", words), address
-    headings = sum(tag in ("h1", "h2") for name, page in pages.items() for tag, _ in page.tags if name != "index.html")
-    assert len(found) == headings
+    named = {address.partition("#")[0] for address, *_ in found}
+    assert len(found) == sum(tag in ("h1", "h2") for name in named for tag, _ in pages[name].tags)
+
+
+def test_slides_are_linked_hold_the_lesson_and_give_nothing_away(stored: Path) -> None:
+    teaching = Page(stored / "instructors.html")
+    for path in sorted(lessons.folder().glob("*.ipynb")):
+        page, told = Page(stored / f"{path.stem}.html"), Page(stored / f"{path.stem}.slides.html")
+        assert f"{path.stem}.slides.html" in page.links() and f"{path.stem}.slides.html" in teaching.links()
+        assert set(told.links()) & {f"{name}.html" for name in (path.stem, "index")} == {f"{path.stem}.html"}
+        slides = [section["id"] for section in told.all("section") if section.get("class") == "slide"]
+        assert slides == [f"slide-{number + 1}" for number in range(len(slides))] and 20 < len(slides) < 60
+        headings = [[a["id"] for tag, a in each.tags if tag in ("h1", "h2")] for each in (page, told)]
+        assert headings[0] == headings[1], "every section, once"
+        setup = "before the first section nothing is shown but pictures"
+        assert "Solution" not in told.words and "A hint" not in told.words and "out_dir" not in told.words, setup
+        cells = nbformat.read(path, as_version=4).cells
+        pictures = [
+            output.metadata["image/png"]["alt"]
+            for cell in cells
+            for output in cell.get("outputs", ())
+            if "image/png" in output.get("data", {})
+        ]
+        shown = [image["alt"] for image in told.all("img") if not image["src"].startswith("frames/")]
+        assert shown == pictures
+        for cell in cells:
+            if "exercise" in cell.metadata.get("tags", ()):
+                assert cell.source in told.words, "a step is shown as it is asked"
+    assert not [name for name in ("slides.js", "instructors.html") if not (stored / name).is_file()]
+
+
+def test_a_slide_keeps_together_what_belongs_together() -> None:
+    long = " ".join(["word"] * 90)
+    prose = f"## 1. One\n\n{long}\n\nIt follows:\n\n{long}\n\n$$x$$\n\n## 2. Two\n\n```\na\n\nb\n```\n\n**Step 1.** Do"
+    guess = nbformat.v4.new_code_cell(
+        "lesson.guess('it', here=None)", outputs=[nbformat.v4.new_output("stream", text="no")]
+    )
+    claim = nbformat.v4.new_code_cell(
+        "lesson.claim('it', 1, 0, 2)", outputs=[nbformat.v4.new_output("stream", text="✓ it: 1\nand a table\n")]
+    )
+    cells = [nbformat.v4.new_markdown_cell(prose), guess, claim, nbformat.v4.new_code_cell("x = 1")]
+    slides: list[list[str]] = []
+    for cell in in_slides(nbformat.v4.new_notebook(cells=cells)).cells:
+        if slide := cell.metadata.get("slide"):
+            assert slide == {
+                "number": len(slides) + 1,
+                "continued": ["", "1. One", "", "2. Two", "2. Two"][len(slides)],
+            }
+            slides.append([])
+        slides[-1].append(cell.source if not cell.get("outputs") else cell.outputs[0].text)
+    assert slides == [
+        ["## 1. One", long],
+        ["It follows:", f"{long}\n\n$$x$$"],
+        ["## 2. Two", "```\na\n\nb\n```"],
+        ["**Step 1.** Do", guess.source],
+        ["and a table\n"],
+    ]
 
 
 def test_a_live_panel_stands_where_a_lesson_calls_it_and_on_the_first_page(stored: Path) -> None:
@@ -229,15 +286,18 @@ def test_a_live_panel_stands_where_a_lesson_calls_it_and_on_the_first_page(store
     assert sum(map(bool, calls.values())) >= 6
     for name, sources in calls.items():
         page = Page(stored / f"{name}.html")
-        panels = [section for section in page.all("section") if section.get("class") == "live"]
-        assert len(panels) == len(sources)
+        told = Page(stored / f"{name}.slides.html")
+        panels, projected = (
+            [section for section in each.all("section") if section.get("class") == "live"] for each in (page, told)
+        )
+        assert len(panels) == len(sources) == len(projected)
         assert [file["src"] for file in page.all("script") if "live" in file["src"]] == (
             ["live/trainer.js", "live/live.js", "live/exact.js"] if sources else []
         )
     (first,) = [section for section in Page(stored / "index.html").all("section") if section.get("class") == "live"]
     assert first["data-start"] == "irmv1"
     exact = {path.stem for path in stored.glob("*.html") if 'class="live exact"' in path.read_text(encoding="utf-8")}
-    assert exact == {"05_meta_irm"}
+    assert exact == {"05_meta_irm", "05_meta_irm.slides"}
     assert {path.name for path in (stored / "live").iterdir()} == {
         *live.FILES, "two_bits.js", "digits.js", "settings.js", "irmv1-128.js", "judge-128.js"
     }  # fmt: skip
@@ -333,6 +393,7 @@ def test_what_is_not_a_book_s_folder_is_refused_before_anything_runs(
         (tmp_path / name).mkdir()
     same = [write_lesson(tmp_path / folder, "same") for folder in ("d1", "d2")]
     upper, index = write_lesson(tmp_path / "d2", "Same"), write_lesson(tmp_path / "d1", "index")
+    teaching, own = (write_lesson(tmp_path / "d1", name) for name in ("instructors", "00_start.slides"))
     (tmp_path / "other/book.css").write_text("mine")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     one = shelf / "00_start.ipynb"
@@ -340,6 +401,8 @@ def test_what_is_not_a_book_s_folder_is_refused_before_anything_runs(
         (same, "site", "would be one page, same.html"),
         ([same[0], upper], "site", "would be one page, Same.html"),
         ([index], "site", "would be one page, index.html"),
+        ([teaching], "site", "would be one page, instructors.html"),
+        ([one, own], "site --slides", "would be one page, 00_start.slides.html"),
         ([one], ".", "is the folder you are in"),
         ([one], "d1", "has something that is no book"),
         ([one], "other", "has something that is no book"),
@@ -348,7 +411,7 @@ def test_what_is_not_a_book_s_folder_is_refused_before_anything_runs(
     ]
     before = sorted(tmp_path.rglob("*"))
     for notebooks, out, message in calls:
-        assert main(["book", *map(str, notebooks), "--out", out]) == 2
+        assert main(["book", *map(str, notebooks), "--out", *out.split()]) == 2
         said = capsys.readouterr().err
         assert message in said and said.count("\n") == 1, said
     assert sorted(tmp_path.rglob("*")) == before

@@ -30,6 +30,9 @@ HERE = Path(__file__).parent
 STYLE = "book.css"
 UNDESCRIBED = "picture without description"
 SCRIPT = "book.js"
+SLIDES = ".slides"  # in the name of their page, after its lesson's
+SLIDES_SCRIPT = "slides.js"
+INSTRUCTORS = "instructors"
 MANIFEST = ".book.json"  # with the checksums of a book's files, by which it is known as ours
 
 
@@ -46,30 +49,31 @@ def write_book(
     chosen: Sequence[Lesson] = (),
     *,
     profile: str | None = "quick",
+    slides: bool = False,
     limits: Limits = USUAL,
     quiet: bool = False,
 ) -> Path:
     """Write the site into the folder `out`, all of it or nothing, and return its first page.
 
     chosen: the lessons; none is all. profile: they are executed in it; None takes their stored outputs instead, which
-    is quick and has no sliders. limits, quiet: as for `run_lesson`. An older book in `out` is replaced as
-    a whole. Raises ValueError, before anything runs, where `out` has anything else or two lessons have one name, and
-    LessonError when a lesson fails.
+    is quick and has no sliders. slides: of each lesson, too. limits, quiet: as for `run_lesson`. An older book in `out`
+    is replaced as a whole. Raises ValueError, before anything runs, where `out` has anything else or two lessons have
+    one name, and LessonError when a lesson fails.
     """
     out, every = Path(out).resolve(), list(chosen) or lessons.lessons()
-    _refuse(out, every)
+    _refuse(out, every, slides)
     with workplace(out.parent, "a book") as scratch:
         site = scratch / "site"
         site.mkdir()
         notebooks = [lesson.path for lesson in every]
         if profile is not None:
             notebooks = [_executed(lesson, profile, scratch / "runs", limits, quiet) for lesson in every]
-        _render(every, notebooks, site, profile)
+        _render(every, notebooks, site, profile, slides)
         put_in_place(site, out, MANIFEST)
     return out / "index.html"
 
 
-def _refuse(out: Path, every: Sequence[Lesson]) -> None:
+def _refuse(out: Path, every: Sequence[Lesson], slides: bool) -> None:
     """Raises ValueError where a book of these lessons must not, or cannot, be written to `out`."""
     try:
         with suppress(FileNotFoundError):
@@ -82,11 +86,13 @@ def _refuse(out: Path, every: Sequence[Lesson]) -> None:
     if stranger := foreign(out, MANIFEST):
         what = f"something that is no book, or was changed since: {stranger}"
         raise ValueError(f"{out} has {what}; choose another folder.")
-    pages: dict[str, Path] = {"index": Path("the book's own first page")}
-    for lesson in every:  # as on systems where upper and lower case are one
-        if (other := pages.setdefault(lesson.path.stem.casefold(), lesson.path)) is not lesson.path:
-            page = f"{lesson.path.stem}.html"
-            raise ValueError(f"{lesson.path} and {other} would be one page, {page}; rename one of them.")
+    pages = {"index": Path("the book's own first page"), INSTRUCTORS: Path("the instructors' page")}
+    for lesson in every:
+        for name in (lesson.path.stem, *([f"{lesson.path.stem}{SLIDES}"] if slides else [])):
+            if (
+                other := pages.setdefault(name.casefold(), lesson.path)
+            ) is not lesson.path:  # some systems have one case
+                raise ValueError(f"{lesson.path} and {other} would be one page, {name}.html; rename one of them.")
 
 
 def _executed(lesson: Lesson, profile: str, folder: Path, limits: Limits, quiet: bool) -> Path:
@@ -103,21 +109,32 @@ def _executed(lesson: Lesson, profile: str, folder: Path, limits: Limits, quiet:
 # ------------------------------------------------------------------------------------------------- pages
 
 
-def _render(every: Sequence[Lesson], notebooks: Sequence[Path], site: Path, profile: str | None) -> None:
+def _render(every: Sequence[Lesson], notebooks: Sequence[Path], site: Path, profile: str | None, slides: bool) -> None:
     from pygments.formatters import HtmlFormatter
 
     from invtutor.course.book import search
     from invtutor.course.book.live import mark_panels, write_live
+    from invtutor.course.book.slides import in_slides
     from invtutor.course.book.stages import fill_stages
     from invtutor.widgets.panel import MIME
 
-    exporter = _exporter()
+    exporter, projector = _exporter(), _exporter("slides.html.j2")
+    projector.register_preprocessor(lambda notebook, resources: (in_slides(notebook), resources), enabled=True)
     pages = [_Page(f"{lesson.path.stem}.html", lesson.title, lesson.minutes) for lesson in every]
-    shared = {"pages": pages, "profile": profile, "frames": MIME, "undescribed": UNDESCRIBED}
+    shared: dict[str, Any] = {"pages": pages, "profile": profile, "frames": MIME, "undescribed": UNDESCRIBED}
     trains, covers, found = False, dict[str, dict[str, str]](), list[tuple[str, str, search.Section]]()
 
     def write(file: str, page: str) -> None:
         (site / file).write_text(page, encoding="utf-8", errors="replace")  # a file's name may hold half a sign
+
+    def converted(by: Any, notebook: Any, resources: dict[str, Any]) -> str:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about outputs that can only be shown alive
+            try:
+                return str(by.from_notebook_node(notebook, shared | resources)[0])
+            except Exception as error:  # a converter's, about something unforeseen in a stranger's notebook
+                name = resources["page"].file.removesuffix(".html")
+                raise LessonError(f"{name}.ipynb cannot become a page: {type(error).__name__}: {error}") from None
 
     for number, path in enumerate(notebooks):
         notebook = read(path)
@@ -130,23 +147,28 @@ def _render(every: Sequence[Lesson], notebooks: Sequence[Path], site: Path, prof
             (quote(os.fsencode(pages[number].file)), pages[number].title, each) for each in search.sections(notebook)
         ]
         trains |= (here := mark_panels(notebook, every[number].path.stem))
-        beside = {
+        others: dict[str, Any] = {
+            "page": pages[number],
             "live": here,
             "previous": pages[number - 1] if number else None,
             "next": pages[number + 1] if number + 1 < len(pages) else None,
             "sections": re.findall(r"^## +(.+)$", _prose(notebook), re.MULTILINE),
+            "slides": f"{every[number].path.stem}{SLIDES}.html" if slides else "",
         }
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about outputs that can only be shown alive
-            try:
-                body, _ = exporter.from_notebook_node(notebook, {"page": pages[number], **shared, **beside})
-            except (
-                Exception
-            ) as error:  # a converter's, about something that we did not foresee in a stranger's notebook
-                raise LessonError(f"{path.name} cannot become a page: {type(error).__name__}: {error}") from None
-        write(pages[number].file, body)
-    first = shared | {"live": trains, "covers": covers}
-    write("index.html", exporter.environment.get_template("contents.html.j2").render(resources=first))
+        write(pages[number].file, converted(exporter, notebook, others))
+        if slides:
+            write(others["slides"], converted(projector, notebook, others))
+
+    def rendered(template: str, **resources: Any) -> str:
+        return str(exporter.environment.get_template(template).render(resources=shared | resources))
+
+    teaching = _for_instructors(every, slides)
+    write("index.html", rendered("contents.html.j2", live=trains, covers=covers, instructors=bool(teaching)))
+    if teaching:
+        page = _Page(f"{INSTRUCTORS}.html", "For instructors", None)
+        write(page.file, rendered("instructors.html.j2", page=page, text=teaching))
+    if slides:
+        shutil.copy(HERE / SLIDES_SCRIPT, site)
     filters = exporter.environment.filters
     write(search.SCRIPT, search.script(found, filters["inline"], filters["anchor"]))
     if trains:
@@ -154,6 +176,17 @@ def _render(every: Sequence[Lesson], notebooks: Sequence[Path], site: Path, prof
     colors = HtmlFormatter(style="default").get_style_defs(".highlight")
     write(STYLE, (HERE / STYLE).read_text(encoding="utf-8") + colors + "\n")
     shutil.copy(HERE / SCRIPT, site)
+
+
+def _for_instructors(every: Sequence[Lesson], slides: bool) -> str:
+    """The page for instructors that lies beside the lessons, in Markdown, with links to their slides; empty where there
+    is none, or where it speaks of lessons that the book has not."""
+    path, stems = every[0].path.with_name(f"{INSTRUCTORS}.md"), [lesson.path.stem for lesson in every]
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if not text or not {*re.findall(r"\]\((\w+)\.ipynb", text)} <= {*stems}:
+        return ""
+    links = [f"- [{lesson.title}]({stem}{SLIDES}.html)" for lesson, stem in zip(every, stems, strict=True) if slides]
+    return "\n".join([text, *(["## Slides\n", *links] if slides else [])])
 
 
 def _prose(notebook: Any) -> str:
@@ -196,7 +229,7 @@ def _cover(notebook: Any, file: str, site: Path) -> dict[str, str]:
     return {}
 
 
-def _exporter() -> Any:
+def _exporter(template: str = "index.html.j2") -> Any:
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
@@ -204,7 +237,10 @@ def _exporter() -> Any:
 
     kinds = [MIME, "image/svg+xml", "image/png", "image/jpeg", "text/html", "text/markdown", "text/latex", "text/plain"]
     config = Config({"NbConvertBase": {"display_data_priority": kinds}})
-    exporter = HTMLExporter(config=config, template_name=HERE.name, extra_template_basedirs=[str(HERE.parent)])
+    base = [str(HERE.parent)]
+    exporter = HTMLExporter(
+        config=config, template_name=HERE.name, template_file=template, extra_template_basedirs=base
+    )
     clean = _cleaner()
 
     def prose(text: str, attachments: Mapping[str, Any] | None = None) -> str:
