@@ -3,9 +3,11 @@
 import ast
 import importlib.metadata
 import json
+import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from small_lessons import write_lesson
 
 from invtutor import cli
 from invtutor.cli import main
-from invtutor.course import lessons
+from invtutor.course import lessons, links
 from invtutor.course.lessons import find
 from invtutor.course.links import first_cell, nbgitpuller_link
 
@@ -160,6 +162,35 @@ def test_the_first_cell_installs_what_is_missing_and_nothing_that_is_there(
     assert [word for word in called if "git+" in word or ">=" in word] == installed
     assert ("--no-deps" in called) == ("invtutor" not in there)
     assert not [name for name in ("jupyterlab", "ipykernel", "ipython") if name in source]
+
+
+AS_THERE = """
+import json, sys
+for name in {absent}:
+    sys.modules[name] = None
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+for number, path in enumerate({paths}):
+    cells = json.load(open(path, encoding="utf-8"))["cells"]
+    for code in ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"][: 1 if number else 3]:
+        shell.run_cell(code).raise_error()
+print("digits of", shell.user_ns["lesson"].digits)
+"""
+
+
+def test_lessons_begin_with_no_more_than_the_first_cell_installs(tmp_path: Path) -> None:
+    """The imports of all, and `begin` of the first, in a folder with nothing in it."""
+    there = {"ipykernel", "ipython", "traitlets", "jupyter_client", "pyzmq"}  # with any kernel
+    extras = {"nbconvert", "bleach", "latex2mathml", "safetensors", "dask", "distributed", "jupytext"}
+    absent = sorted({*links.SERVING} - there | extras)
+    program = AS_THERE.format(absent=absent, paths=[*map(str, lessons.paths())])
+    variables = {**os.environ, "INVTUTOR_PROFILE": "smoke", "HOME": str(tmp_path), "IPYTHONDIR": str(tmp_path)}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "digits of" in done.stdout
 
 
 @pytest.mark.parametrize("path", lessons.paths(), ids=lambda path: path.stem)

@@ -15,6 +15,7 @@ from invtutor.course import lessons
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Translating")[2].partition("\n## ")[0]
+CHOSEN = ("01", "04", "06")  # with tables, folded cells and formulas in lists
 
 
 def told(notebook: Any) -> list[Any]:
@@ -30,14 +31,15 @@ def test_a_translated_lesson_differs_in_its_texts_alone(tmp_path: Path, monkeypa
     assert making == "mkdir" and [call[0] for call in calls] == ["jupytext"] * 2
     folder = Path(calls[0][-1]).parent
     folder.mkdir()
-    for path in lessons.paths():
+    chosen = [lessons.find(number).path for number in CHOSEN]
+    for path in chosen:
         shutil.copy(path, folder)
     for call in calls:
         jupytext([*call[1:-1], "--quiet", *map(str, sorted(Path().glob(call[-1])))])
         for path in folder.glob("*.md"):  # on the way back nobody reads them any more
             text = path.read_text(encoding="utf-8")
             path.write_text(text.replace("**You will**", "**Sie werden**"), encoding="utf-8")
-    for path in lessons.paths():
+    for path in chosen:
         ours, theirs = (nbformat.read(each, as_version=4) for each in (path, folder / path.name))
         for before, after in zip(told(ours), told(theirs), strict=True):
             assert after == {**before, "source": before["source"].replace("**You will**", "**Sie werden**")}
