@@ -1,4 +1,5 @@
-"""The command line: ``invtutor lab | run | course | book | grade | lessons | doctor | link | refresh``, and tables."""
+"""The command line: ``invtutor lab | run | course | book | grade | lessons | doctor | link | refresh | coinrun``, and
+tables."""
 
 import argparse
 import functools
@@ -158,6 +159,14 @@ def _parser() -> argparse.ArgumentParser:
         where.add_argument(f"--{host}", dest="host", action="store_const", const=host, help=text)
     link.add_argument("--lesson", default="00", help="the lesson to open (default: %(default)s)")
 
+    text = "play CoinRun, by search, and record what the world `coinrun` is made of; stopped, it goes on where it was"
+    coinrun = command(_coinrun, text, "--levels 200 --out data/coinrun.npz")
+    coinrun.add_argument("--levels", type=int, metavar="N", help="levels, 0 to N-1")
+    coinrun.add_argument("--states", type=int, metavar="N", help="states of each, at most")
+    coinrun.add_argument("--size", type=int, metavar="N", help="side of the frames in pixels, a divisor of 64")
+    coinrun.add_argument("--out", metavar="FILE", help="the file (default: coinrun.npz where the world looks for it)")
+    coinrun.add_argument("--quiet", action="store_true", help="no progress bar")
+
     refresh = command(_refresh, "execute lessons and store their outputs in them (for maintainers)", "03 04")
     refresh.add_argument("lesson", nargs="*", help="the lessons (default: all)")
     execution(refresh, parameters=False)
@@ -301,6 +310,20 @@ def _refresh(arguments: argparse.Namespace) -> int:
     for lesson in _named_lessons(arguments) or lessons.lessons():
         runner.refresh(lesson, limits=_limits(arguments), quiet=arguments.quiet)
         print(f"{lesson.name} refreshed")
+    return 0
+
+
+def _coinrun(arguments: argparse.Namespace) -> int:
+    from invtutor.worlds.coinrun import FILE
+    from invtutor.worlds.demonstrations import Demonstrations
+    from invtutor.worlds.mnist import data_folder
+
+    out = Path(arguments.out or data_folder() / FILE)
+    given = {name: value for name in ("levels", "states", "size") if (value := getattr(arguments, name)) is not None}
+    made = Demonstrations(**given).make(out, quiet=arguments.quiet)
+    print(f"{made} in {out}")
+    if len(made.unsolved):
+        print(f"Left out, since the expert did not win them: {', '.join(f'level {n}' for n in made.unsolved)}")
     return 0
 
 

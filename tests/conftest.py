@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from downloads import celeba, cifar_archive, cifar_pictures, waterbirds
+from downloads import celeba, cifar_archive, cifar_pictures, coinrun, waterbirds
 from small_lessons import write_lesson
 
 from invtutor.course import lessons
@@ -70,7 +70,7 @@ def small_data(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """Something small in every place where a world looks for its data."""
     root, archive = tmp_path_factory.mktemp("data"), cifar_archive(cifar_pictures())
     (root / cifar10.ARCHIVE).write_bytes(archive)
-    for write in (waterbirds, celeba):
+    for write in (waterbirds, celeba, coinrun):
         write(root)
     animals = Menagerie(*draw_menagerie({0: 80, 1: 40, 2: 40}))
     caches = (cifar10._read, shapes.shapes, CIFARMNIST.halves, ShapesMNIST.halves)

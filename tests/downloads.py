@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from invtutor.worlds.coinrun import FILE, Recorded, write
+
 COLUMNS = ("img_id", "img_filename", "y", "split", "place", "place_filename")
 COUNTS = {0: (18, 3, 3, 18), 1: (3, 3, 3, 3), 2: (5, 5, 5, 5)}  # of each split: those of groups 0 … 3
 ATTRIBUTES = ("5_o_Clock_Shadow", "Bald", "Blond_Hair", "Male", "Young")
@@ -98,3 +100,23 @@ def celeba(root: Path) -> None:
     (folder / "list_attr_celeba.txt").write_text(
         "\n".join([str(len(attributes)), " ".join(ATTRIBUTES) + " ", *attributes]) + "\n"
     )
+
+
+# CoinRun
+
+
+def states(levels: int = 5) -> Recorded:
+    """Random frames of so many levels, four of each, and what an expert does there; level 7 was not won."""
+    generator, count = np.random.default_rng(0), 4 * levels
+    return Recorded(
+        generator.integers(0, 256, (count, 3, 12, 12), dtype=np.uint8),
+        generator.dirichlet((1, 1, 1), count).astype(np.float32),
+        np.repeat(np.arange(levels), 4),
+        np.array([7]),
+        "by a test",
+    )
+
+
+def coinrun(root: Path) -> None:
+    """A file as `invtutor coinrun` writes it."""
+    write(root / FILE, states())

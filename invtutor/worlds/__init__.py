@@ -3,6 +3,7 @@
 from invtutor.plugins import Registry
 from invtutor.worlds.animals import Animals
 from invtutor.worlds.cifar_mnist import CIFARMNIST, ShapesMNIST
+from invtutor.worlds.coinrun import CoinRun
 from invtutor.worlds.colored_mnist import ColoredMNIST
 from invtutor.worlds.photographs import CelebA, Waterbirds
 from invtutor.worlds.random_labels import RandomLabels, RandomLabelsCIFAR10, RandomLabelsShapes
@@ -24,6 +25,7 @@ WORLDS: Registry[type[Setting]] = Registry(
         "animals": Animals,
         "waterbirds": Waterbirds,
         "celeba": CelebA,
+        "coinrun": CoinRun,
     },
 )
 """The worlds' settings, by the names that recipes and commands call them."""
