@@ -1,6 +1,7 @@
 """The static site: every page whole, readable without a network, its sliders linked to pictures."""
 
 import base64
+import functools
 import json
 import os
 import re
@@ -116,7 +117,11 @@ def stored(digits: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["site", "stored"])
 def pages(request: pytest.FixtureRequest) -> dict[str, Page]:
-    folder = request.getfixturevalue(request.param)
+    return parsed(request.getfixturevalue(request.param))
+
+
+@functools.cache
+def parsed(folder: Path) -> dict[str, Page]:
     return {path.name: Page(path) for path in sorted(folder.glob("*.html"))}
 
 
@@ -220,9 +225,10 @@ def test_every_section_is_found_and_no_solution(pages: dict[str, Page], site: Pa
 
 
 def test_slides_are_linked_hold_the_lesson_and_give_nothing_away(stored: Path) -> None:
-    teaching = Page(stored / "instructors.html")
+    pages = parsed(stored)
+    teaching = pages["instructors.html"]
     for path in sorted(lessons.folder().glob("*.ipynb")):
-        page, told = Page(stored / f"{path.stem}.html"), Page(stored / f"{path.stem}.slides.html")
+        page, told = pages[f"{path.stem}.html"], pages[f"{path.stem}.slides.html"]
         assert f"{path.stem}.slides.html" in page.links() and f"{path.stem}.slides.html" in teaching.links()
         assert set(told.links()) & {f"{name}.html" for name in (path.stem, "index")} == {f"{path.stem}.html"}
         slides = [section["id"] for section in told.all("section") if section.get("class") == "slide"]
@@ -285,8 +291,7 @@ def test_a_live_panel_stands_where_a_lesson_calls_it_and_on_the_first_page(store
     }
     assert sum(map(bool, calls.values())) >= 6
     for name, sources in calls.items():
-        page = Page(stored / f"{name}.html")
-        told = Page(stored / f"{name}.slides.html")
+        page, told = parsed(stored)[f"{name}.html"], parsed(stored)[f"{name}.slides.html"]
         panels, projected = (
             [section for section in each.all("section") if section.get("class") == "live"] for each in (page, told)
         )

@@ -449,12 +449,12 @@ PAGES = {
 def test_a_strangers_notebook_becomes_a_page(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     content, wanted = PAGES[kind]
     path = write(tmp_path / "a.ipynb", version_3() if content is None else notebook(content))
-    assert main(["book", "--stored", str(path), "--out", str(tmp_path / "site")]) == 0
+    assert main(["book", "--stored", "--slides", str(path), "--out", str(tmp_path / "site")]) == 0
     assert capsys.readouterr().err == ""
-    page = (tmp_path / "site" / "a.html").read_text(encoding="utf-8")
+    page, slides = ((tmp_path / "site" / name).read_text(encoding="utf-8") for name in ("a.html", "a.slides.html"))
     assert wanted in page, page.split("<main")[1]
-    body = page.split("<body")[1]
-    assert "<script" not in body and "<img src=x" not in body and "onerror=alert(1)>" not in body
+    for body in (page.split("<body")[1], slides.split("<body")[1]):
+        assert "<script" not in body and "<img src=x" not in body and "onerror=alert(1)>" not in body
     assert not (tmp_path / "site" / "frames").exists()
 
 
