@@ -15,6 +15,8 @@ from invtutor.worlds.risks import risk, squared_norm
 
 __all__ = ["settle", "slopes_along"]
 
+PART = 1_960_000  # numbers, as many as 5,000 inputs of Colored MNIST have
+
 
 def settle(
     model: nn.Module,
@@ -59,7 +61,8 @@ def slopes_along(model: nn.Module, theta: Parameters, direction: Sequence[Tensor
     """⟨direction, ∇ℓ_i(θ)⟩ of every sample, (n,), without its gradient; direction has a tensor per parameter. Since
     Σ_i u_i ⟨direction, ∇ℓ_i⟩ is linear in u, its derivatives in u are the products: two backward passes, in parts."""
     leaves, slopes = {name: tensor.detach().requires_grad_() for name, tensor in theta.items()}, list[Tensor]()
-    for inputs, labels in zip(samples.inputs.split(5000), samples.labels.split(5000), strict=True):
+    size = max(1, PART // samples.inputs[0].numel())
+    for inputs, labels in zip(samples.inputs.split(size), samples.labels.split(size), strict=True):
         with evaluating(model):
             losses = risk(functional_call(model, leaves, (inputs,)), labels, reduction="none")
         u = torch.ones_like(losses, requires_grad=True)

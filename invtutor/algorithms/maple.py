@@ -11,6 +11,7 @@ from torch.autograd import grad
 
 from invtutor.algorithms.algorithm import Algorithm, Scalars, require, within
 from invtutor.algorithms.descent import accumulate, trainable
+from invtutor.algorithms.groups import groups
 from invtutor.algorithms.inner import settle, slopes_along
 from invtutor.algorithms.projections import project, shrink
 from invtutor.worlds.environment import Environment, pool, split
@@ -51,6 +52,9 @@ class MAPLE(Algorithm):
     on the test; 3. minibatches until the last inner step; 4. ∂m/∂s is 1, straight through; theirs is a Gumbel-softmax
     sample's slope, which vanishes at s = 0 and 1 only once its temperature has risen above 1; they clip gradients'
     norms at 3 and have no ball ‖w‖ ≤ √n; 5. gradients are times n, so that Adam's ε stays small beside them.
+
+    over: whose held-out risks Φ compares, those of the environments or of the groups of label and color; it must then
+    be told the color of what is held out.
     """
 
     objective: Literal["variance", "worst", "irmv1"] = "variance"
@@ -61,6 +65,7 @@ class MAPLE(Algorithm):
     inner_steps: int = within(200, 1, 10_000)
     inner_batch: int = within(500, 1, 10_000)
     inner_rate: float = within(0.1, 0, 10, above=True)
+    over: Literal["environments", "groups"] = "environments"
 
     label = "MAPLE"
     carries = None  # a step trains a network
@@ -82,7 +87,7 @@ class MAPLE(Algorithm):
         kind = torch.promote_types(like.dtype, torch.float32)  # as the risks are: chances of few digits add up badly
         self.weights = torch.ones(len(self.inner), dtype=kind, device=like.device).requires_grad_(self.learn_weights)
         self.probabilities = torch.full_like(self.weights, kept).requires_grad_(self.learn_probabilities)
-        return validation
+        return groups(pool(validation)) if self.over == "groups" else validation
 
     def parameters(self) -> list[Tensor]:
         return [tensor for tensor in (self.probabilities, self.weights) if tensor.requires_grad]

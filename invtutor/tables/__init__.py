@@ -7,7 +7,17 @@ from typing import Any
 _HOMES = {
     "executors": ("reproduce", "sweep"),
     "plan": ("TABLES",),
-    "reading": ("beside", "candidates", "collect", "color_balanced", "layout", "settings", "theirs", "values"),
+    "reading": (
+        "beside",
+        "candidates",
+        "collect",
+        "color_balanced",
+        "layout",
+        "picked",
+        "settings",
+        "theirs",
+        "values",
+    ),
     "store": ("MEASURED", "Store"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -12,12 +12,12 @@ from invtutor.runs.history import spread
 from invtutor.runs.recipe import Recipe, label
 from invtutor.tables.plan import PLACES, RATES, TABLES, Row, series
 from invtutor.tables.published import Published, published
-from invtutor.tables.selection import CRITERIA, Candidate, chosen
+from invtutor.tables.selection import BY_GROUPS, CRITERIA, Candidate, chosen
 from invtutor.tables.sheet import Sheet
 from invtutor.tables.store import Result
 from invtutor.worlds.risks import accuracy_curve
 
-__all__ = ["beside", "candidates", "collect", "color_balanced", "layout", "settings", "theirs", "values"]
+__all__ = ["beside", "candidates", "collect", "color_balanced", "layout", "picked", "settings", "theirs", "values"]
 
 
 def collect(results: Iterable[Result], table: str, profile: str = "quick") -> dict[Row, list[Result]]:
@@ -90,10 +90,31 @@ def candidates(results: Iterable[Result], profile: str = "quick") -> list[list[C
     return trials
 
 
+def picked(results: Iterable[Result], profile: str = "quick") -> dict[str, dict[str, list[Result]]]:
+    """What each rule of `BY_GROUPS` picks of a method's settings: by rule and method, a run of every seed for which all
+    settings are there."""
+    settings: dict[str, list[dict[int, Result]]] = {}
+    for row, found in collect(results, "group_selection", profile).items():
+        judged = {r.recipe.seed: r for r in found if {*BY_GROUPS.values()} <= r.metrics.keys()}
+        settings.setdefault(row.label, []).append(judged)
+    return {
+        rule: {
+            method: [
+                max((some[seed] for some in tried), key=lambda result: result.metrics[metric])
+                for seed in sorted(set.intersection(*map(set, tried)))
+            ]
+            for method, tried in settings.items()
+        }
+        for rule, metric in BY_GROUPS.items()
+    }
+
+
 def layout(results: Iterable[Result], table: str, profile: str = "quick") -> Sheet:
     """Measured mean ± standard deviation in %, and in brackets what is published (– if nothing is)."""
     if table == "selection":
         return _selection_layout(list(results), profile)
+    if table == "group_selection":
+        return _picked_layout(results, profile)
     columns = TABLES[table].columns
     rows, group = [], ""
     for row, found in collect(results, table, profile).items():
@@ -153,6 +174,15 @@ def _selection_layout(results: Sequence[Result], profile: str) -> Sheet:
         ]
         rows.append([method, *cells, str(len(trials))])
     return Sheet(["Model selection, test p=0.9", *CRITERIA, "seeds"], rows)
+
+
+def _picked_layout(results: Iterable[Result], profile: str) -> Sheet:
+    by_rule, (column,) = picked(results, profile), TABLES["group_selection"].columns
+    rows = []
+    for method, some in next(iter(by_rule.values())).items():
+        cells = [_cell(_column(by_rule[rule][method], column), ()) for rule in by_rule]
+        rows.append([method, *cells, str(len(some))])
+    return Sheet([f"{TABLES['group_selection'].title}: {column}", *by_rule, "seeds"], rows)
 
 
 def _cell(measured: Sequence[float], known: Sequence[Published], *, ran: bool = False) -> str:

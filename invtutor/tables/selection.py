@@ -12,7 +12,7 @@ import torch
 
 from invtutor.worlds.risks import accuracy_curve
 
-__all__ = ["CRITERIA", "Candidate", "chosen", "ranking", "select"]
+__all__ = ["BY_GROUPS", "CRITERIA", "Candidate", "chosen", "ranking", "select"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,16 @@ CRITERIA: Mapping[str, Criterion] = {
     "oracle": oracle,
     "worst case": worst_case,
 }
+
+
+BY_GROUPS: Mapping[str, str] = {
+    "average, as in training": "validation average",
+    "average": "validation",
+    "worst class": "validation worst class",
+    "worst group": "validation worst group",
+}
+"""In a world of groups: by name, the metric of which a rule picks the largest. The second and the third need no group
+labels, but pictures in which groups are balanced; the first is what is held out of the training pictures."""
 
 
 def select(candidates: Iterable[Candidate], criterion: Criterion) -> Candidate:

@@ -120,16 +120,27 @@ class World:
             right = correct(predict(environment.inputs), environment.labels).double()
             metrics[environment.name] = right.mean().item()
             if all({"group", "conflict"} & each.attributes.keys() for each in (environment, *self.train)):
-                known = torch.cat([group_of(each) for each in self.train])
-                worst, average = worst_and_average(right, group_of(environment), known)
-                metrics |= {f"{environment.name} worst group": worst, f"{environment.name} average": average}
+                metrics |= self._by_groups(environment, right)
         return metrics
 
+    def _by_groups(self, environment: Environment, right: Tensor) -> Metrics:
+        """Accuracy in an environment's worst group, and its average with groups as large as in training. right: whether
+        each of its samples is answered correctly, (n,)."""
+        known = torch.cat([group_of(each) for each in self.train])
+        worst, average = worst_and_average(right, group_of(environment), known)
+        return {f"{environment.name} worst group": worst, f"{environment.name} average": average}
+
     def final(self, predict: Predictor) -> Metrics:
-        """What is measured besides when a run has ended: accuracy in the training environments and, where the spurious
-        clue can be taken away, in the test without it (`gray`)."""
+        """What is measured besides when a run has ended: accuracy in the training environments; where the world has
+        groups, what a choice can go by, in the worst group and the worst class of the validation, and its average; and,
+        where the spurious clue can be taken away, accuracy in the test without it (`gray`)."""
         known = self.train if self.validation else ()  # else `watch` tells of them
         metrics = {environment.name: accuracy(predict, environment) for environment in known}
+        for environment in self.validation:
+            if "group" in environment.attributes:
+                right = correct(predict(environment.inputs), environment.labels).double()
+                worst, _ = worst_and_average(right, environment.labels, environment.labels)
+                metrics |= {f"{environment.name} worst class": worst, **self._by_groups(environment, right)}
         if self.tests and self.tests[0].plain is not None:
             metrics["gray"] = accuracy(predict, self.tests[0].gray())
         return metrics

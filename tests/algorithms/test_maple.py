@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.func import functional_call
 from two_bits import TEST_RATE, network, training_environments, two_bit
 
-from invtutor.algorithms import ERM, MAPLE, maple
+from invtutor.algorithms import ERM, MAPLE, inner, maple
 from invtutor.algorithms.descent import descend
 from invtutor.algorithms.inner import settle, slopes_along
 from invtutor.runs.loop import fit
-from invtutor.worlds.environment import Environment, pool
+from invtutor.worlds.environment import Environment, group_of, pool
 from invtutor.worlds.risks import accuracy, risk, squared_norm
 
 DOUBLE = torch.float64
@@ -134,7 +134,9 @@ def test_the_hypergradient_is_that_of_a_second_backward_pass() -> None:
     assert torch.allclose(other.probabilities.grad, len(shares) * expected, rtol=1e-8)
 
 
-def test_slopes_along_a_direction_are_those_of_single_gradients() -> None:
+@pytest.mark.parametrize("part", [inner.PART, 14])
+def test_slopes_along_a_direction_are_those_of_single_gradients(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inner, "PART", part)  # all at once, or seven samples of two numbers
     model, samples = network(dtype=DOUBLE), training_environments(dtype=DOUBLE)[0]
     theta = {name: parameter.detach() for name, parameter in model.named_parameters()}
     direction = [torch.full_like(tensor, 0.3) for tensor in theta.values()]
@@ -206,6 +208,18 @@ def test_validation_is_held_out() -> None:
     seen = torch.cat([algorithm.inner.inputs[:, 0], *(e.inputs[:, 0] for e in validation)])
     assert len(seen.unique()) == 160
     assert all((e.inputs[:, 1] == i).all() for i, e in enumerate(validation))
+
+
+def test_over_groups_it_compares_those_of_what_is_held_out() -> None:
+    environments = training_environments(dtype=DOUBLE)
+    usual, by_group = (MAPLE(network(dtype=DOUBLE), held_out=0.25, over=over) for over in ("environments", "groups"))
+    whole, parts = pool(usual.prepare(environments)), by_group.prepare(environments)
+    numbers = [group_of(part).unique().tolist() for part in parts]
+    assert numbers == [[0], [1], [2], [3]] and sum(map(len, parts)) == len(whole) == 40
+    assert torch.equal(by_group.inner.inputs, usual.inner.inputs), "what is weighed is the same"
+    metrics = by_group.backward(parts)
+    found = torch.stack([risk(by_group.predict(part.inputs), part.labels) for part in parts])
+    assert metrics["penalty"].item() == pytest.approx(found.var(unbiased=False).item())
 
 
 @pytest.mark.parametrize(

@@ -408,6 +408,7 @@ def test_every_explained_name_occurs(digits: Digits) -> None:
         names |= run(tiny(method, decay="cosine"), data=digits, progress=False).metrics.keys()
     found = {re.sub(r"p=\d+(\.\d+)?$", "p=…", name) for name in names}
     elsewhere = {"train", "test", "test … worst group", "test … average"}
+    elsewhere |= {f"validation {name}" for name in ("worst group", "worst class", "average")}
     elsewhere |= {"mislabelled recalled", "mislabelled seen through"}
     assert found == set(GLOSSARY) - elsewhere, "those are of worlds without flip rates"
 

@@ -15,9 +15,9 @@ from invtutor.runs.run import Run, run
 from invtutor.tables import executors, reading
 from invtutor.tables import plan as planning
 from invtutor.tables.executors import reproduce
-from invtutor.tables.plan import TABLES, Row, Table, plan
-from invtutor.tables.reading import beside, candidates, collect, color_balanced, layout, values
-from invtutor.tables.selection import CRITERIA
+from invtutor.tables.plan import TABLES, Row, Table, plan, series
+from invtutor.tables.reading import beside, candidates, collect, color_balanced, layout, picked, values
+from invtutor.tables.selection import BY_GROUPS, CRITERIA
 from invtutor.tables.store import MEASURED, Result, Store
 from invtutor.worlds import colored_mnist, random_labels
 from invtutor.worlds.digits import Digits
@@ -86,8 +86,12 @@ def test_tables_of_drawn_pictures_see_as_many_samples_a_step_in_every_row() -> N
         for row in TABLES[name].rows:
             recipe = row.recipe("quick")
             environments = {"jtt": 1, "upweighting": 1, "group_dro": 4}.get(row.method, 2)
-            assert recipe.world == world and environments * (recipe.batch_size or 0) == 48, row.name
-            assert (recipe.network, recipe.steps) == ("residual", TABLES[name].rows[0].recipe("quick").steps)
+            assert (recipe.world, recipe.network) == (world, "residual")
+            if row.method == "maple":  # whose steps each train a network
+                assert recipe.inner_batch == 48 and recipe.batch_size is None
+                continue
+            assert environments * (recipe.batch_size or 0) == 48, row.name
+            assert recipe.steps == TABLES[name].rows[0].recipe("quick").steps
 
 
 def test_methods_share_the_world_of_a_seed() -> None:
@@ -337,6 +341,34 @@ def test_candidates_of_the_selection_lab(tmp_path: Path) -> None:
     assert candidates(made[:-1]) == []
     text = str(layout(made, "selection"))
     assert "50.0 (58.5 ± 3.3 s.e.)" in text and text.splitlines()[0].split()[-1] == "seeds"
+
+
+def test_what_rules_pick_where_there_are_groups() -> None:
+    """From made-up results: the validation's metric decides, seed by seed; the test is only told."""
+    rows = TABLES["group_selection"].rows
+    labels = [row.label for row in rows]
+    assert all(labels.count(label) == 3 for label in labels)
+    shared = {series(row.recipe("quick")) for row in TABLES["worst_group"].rows}
+    assert all((series(row.recipe("quick")) in shared) == (row.group == "setting 0") for row in rows)
+    made = []
+    for seed in range(2):
+        for row in rows:
+            best = (int(row.group[-1]) + seed) % 3  # 2: for the average, 1: for the worst group
+            metrics = dict.fromkeys(BY_GROUPS.values(), 0.5 + 0.1 * best)
+            metrics |= {"validation worst group": 0.3 * (best == 1), "test worst group": best / 10}
+            made.append(Result(row.recipe("quick", seed=seed), metrics, 1.0, {}))
+    for rule, by_method in picked(made).items():
+        told = 0.1 if rule == "worst group" else 0.2
+        assert by_method.keys() == {*labels}
+        for some in by_method.values():
+            assert [result.recipe.seed for result in some] == [0, 1]
+            assert [result.metrics["test worst group"] for result in some] == [told, told]
+    head, *lines = str(layout(made, "group_selection")).splitlines()
+    assert all(rule in head for rule in BY_GROUPS) and len(lines) == 3
+    assert "20.0 ± 0.0" in lines[0] and "10.0 ± 0.0" in lines[0] and lines[0].split()[-1] == "2"
+    assert [result.recipe.seed for result in picked(made[1:])["average"]["JTT"]] == [1], "one of its runs is missing"
+    old = Result(made[0].recipe, {"validation": 0.9, "test worst group": 0.1}, 1.0, {})
+    assert len(picked([old, *made[1:]])["average"]["JTT"]) == 1, "one was run before the rules were there"
 
 
 def test_settings_of_a_method_differ_and_start_with_its_own() -> None:

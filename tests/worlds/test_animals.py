@@ -116,6 +116,8 @@ def test_a_recipe_trains_there(few: Menagerie) -> None:
     assert (recipe.network, recipe.width) == ("residual", 4) and Recipe.from_json(recipe.to_json()) == recipe
     done = run(recipe, data=few, progress=False)
     assert {"validation", "test", "test worst group", "test average"} <= done.metrics.keys()
+    order = [done.metrics[f"validation{name}"] for name in (" worst group", " worst class", "")]
+    assert order == sorted(order) and 0 <= done.metrics["validation average"] <= 1
     assert 0 <= done.metrics["test worst group"] <= done.metrics["test"] <= 1
     one, other = (Animals(samples=60).draw(few, seeded(seed)).train[0] for seed in (0, 1))
     assert one.name == "train land" and not torch.equal(one.index, other.index)
