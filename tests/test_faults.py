@@ -144,6 +144,17 @@ def test_a_run_killed_at_any_moment(tmp_path: Path, reaper: None) -> None:
     assert not any(folder.exists() for folder in folders)
 
 
+def test_no_kernel_outlives_a_killed_run_while_no_thread_of_its_own_can_watch(tmp_path: Path, reaper: None) -> None:
+    busy = "import ctypes, pathlib\npathlib.Path('busy').touch()\nctypes.PyDLL(None).sleep(600)  # holds Python's lock"
+    path = write_lesson(tmp_path, "00_start", busy)
+    process = start("run", str(path), "--out", str(tmp_path / "out"), "--quiet", cwd=tmp_path)
+    wait((tmp_path / "busy").exists)
+    (kernel,) = psutil.Process(process.pid).children()
+    process.kill()
+    end(process)
+    wait(functools.partial(gone, kernel), 10)
+
+
 def test_two_ctrl_c_end_it_at_once_and_leave_nothing(tmp_path: Path) -> None:
     rng, out = random.Random(5), tmp_path / "out"
     path = write_lesson(tmp_path, "02_erm", "import time\ntime.sleep(600)")

@@ -140,7 +140,12 @@ def run_cells(
         )
         behind = wall.command(mark, {**variables, _MARK: mark}) if wall and wall.stands else []
         if manager.kernel_spec:
-            manager.kernel_spec.argv[:0] = behind
+            words = manager.kernel_spec.argv
+            if behind:
+                words[:0] = behind  # which ends with us, and the kernel with it
+            elif os.name == "posix":
+                words[words.index("-m") + 1 : words.index("-m") + 2] = [_TIED, str(os.getpid())]
+                words[words.index("-m")] = "-c"
         context = zmq.asyncio.Context()
         context.setsockopt(zmq.MAXMSGSIZE, most)  # a connection ends before a larger message is in our memory
         manager.client = functools.partial(manager.client, context=context)  # type: ignore[method-assign]
@@ -151,9 +156,6 @@ def run_cells(
             iopub_timeout=60,
             record_timing=False,
             resources={"metadata": {"path": str(path.parent)}},
-            extra_arguments=[_DIE_WITH.format(os.getpid())]
-            if os.name == "posix" and not (wall and wall.stands)
-            else [],
             allow_errors=go_on,
             on_cell_execute=at_start,
             on_cell_executed=at_end,
@@ -174,8 +176,16 @@ def run_cells(
         raise LessonError(f"{path.stem}: {where}: {cause.strip().splitlines()[0]}")
 
 
-# A kernel watches for its parent's death, but not before it is up: a parent killed earlier would leave it for ever.
-_DIE_WITH = "--IPKernelApp.exec_lines=if __import__('os').getppid() != {}: __import__('os')._exit(1)"
+# A kernel watches for its parent's death by a thread of its own, which it has neither before it is up nor while it ends;
+# a parent killed then would leave it for ever. Linux ends it with its parent's thread, which waits for it.
+_TIED = """
+import ctypes, os, runpy, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+if os.getppid() != int(sys.argv.pop(1)):
+    os._exit(1)
+runpy.run_module("ipykernel_launcher", run_name="__main__", alter_sys=True)
+"""
 
 _MARK = "INVTUTOR_RUN"
 """The variable by which the processes of a run are known, whatever they do to their names, parents and sessions."""
