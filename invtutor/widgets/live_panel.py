@@ -197,8 +197,7 @@ class Live(Shown, Player):
         if self._wanted is not None:
             self._attempt(self._fulfill)
         elif self.session is not None:
-            if self.error is not None:
-                self._mirror()  # what was refused is not set
+            self._mirror()  # what was refused is not set
             if not self.playing:
                 self._attempt(self._draw)
         self._tell_state()
@@ -374,8 +373,10 @@ class Live(Shown, Player):
             let_show(self.controls, **values)
 
     def _mirror(self) -> None:
-        with self._silence():
-            mirror(self.controls, self._session().recipe)
+        """Let the controls show the run, unless another thread has changed some that were not yet read."""
+        if self._posts.empty():
+            with self._silence():
+                mirror(self.controls, self._session().recipe)
 
 
 def _tree(widget: Any) -> list[Any]:

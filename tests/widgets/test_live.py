@@ -544,22 +544,24 @@ def test_callbacks_of_other_threads_only_post(digits: Digits, monkeypatch: pytes
 
     async def work() -> None:
         made = panel(digits, steps=100_000)
+        weights = [value for _, value in made.controls["penalty_weight"].options if 0 < value <= 1000.0]
 
         def student() -> None:
             made.buttons["play"].click()
-            for i in range(20):
-                made.controls["penalty_weight"].value = (100.0, 1000.0)[i % 2]
+            for i, weight in enumerate(weights):
+                made.controls["penalty_weight"].value = weight
                 made.controls["flip_rate_1"].value = i / 20
                 time.sleep(0.01)
             made.buttons["pause"].click()
 
         thread = threading.Thread(target=student)
         thread.start()
-        await until(lambda: not thread.is_alive())
-        await asyncio.sleep(0.05)
+        await until(lambda: not (thread.is_alive() or made.playing))
         thread.join()
-        assert not made.playing and made.error is None
-        assert made.session.recipe.flip_rates[0] == 0.95 and knobs(made.session.recipe)["penalty_weight"] == 1000.0
+        assert made.error is None
+        rate = (len(weights) - 1) / 20
+        assert made.controls["flip_rate_1"].value == rate == made.session.recipe.flip_rates[0]
+        assert made.controls["penalty_weight"].value == weights[-1] == knobs(made.session.recipe)["penalty_weight"]
         made.run(3)
 
     playing(work)
