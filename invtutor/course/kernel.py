@@ -176,8 +176,8 @@ def run_cells(
         raise LessonError(f"{path.stem}: {where}: {cause.strip().splitlines()[0]}")
 
 
-# A kernel watches for its parent's death by a thread of its own, which it has neither before it is up nor while it ends;
-# a parent killed then would leave it for ever. Linux ends it with its parent's thread, which waits for it.
+# A kernel watches for its parent's death in a thread of its own, which it has neither before it is up nor while it
+# ends; a parent killed then would leave it for ever. Linux ends it together with the thread of ours that waits for it.
 _TIED = """
 import ctypes, os, runpy, signal, sys
 if sys.platform == "linux":

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from invtutor.course.reading import UNREADABLE, first_line, is_tagged, parsed, read
+from invtutor.course import reading
+from invtutor.course.reading import UNREADABLE, first_line, is_tagged, parsed
 from invtutor.fields import fit, from_text
 from invtutor.files import same
 from invtutor.words import guess, shown, unknown
@@ -103,7 +104,7 @@ def paths() -> list[Path]:
 
 
 def _inspect(path: Path) -> Lesson:
-    cells = read(path).cells
+    cells = reading.cells(path)
     texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
     heading = re.search(r"^#+ +(.+)$", "\n".join(texts), re.MULTILINE)
     minutes = re.search(r"\*\*Time:?\*\*:? *(\d+)", texts[0]) if texts else None

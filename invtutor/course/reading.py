@@ -11,9 +11,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-__all__ = ["LARGEST", "UNREADABLE", "VIEW", "first_line", "is_tagged", "parsed", "read", "written"]
+__all__ = ["LARGEST", "UNREADABLE", "VIEW", "cells", "first_line", "is_tagged", "parsed", "read", "written"]
 
 LARGEST = 100 * 2**20
 """Bytes of the largest notebook that is read."""
@@ -24,8 +25,21 @@ def read(path: Path) -> Any:
 
     Raises ValueError, one line, where it cannot be read or is not in Python, and OSError where the file may not be.
     """
+    with _named(path):
+        return _valid(*_plain(_loaded(path)))
+
+
+def cells(path: Path) -> list[Any]:
+    """The cells of such a notebook alone, for those who only look at it: without nbformat, which takes as long to load
+    as torch. Raises as `read` does, but for what only nbformat's validation would find."""
+    with _named(path):
+        return [SimpleNamespace(**cell) for cell in _plain(_loaded(path))[1]]
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
     try:
-        return _plain(_loaded(path))
+        yield
     except ValueError as error:
         raise ValueError(f"{path.name} cannot be read as a notebook: {error}.") from None
 
@@ -52,13 +66,14 @@ def _loaded(path: Path) -> dict[str, Any]:
     return content
 
 
-def _plain(content: dict[str, Any]) -> Any:
-    import nbformat
-
+def _plain(content: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What is a notebook's own of its metadata, and its cells."""
     metadata = _dictionary(content.get("metadata"))
     languages = [_dictionary(metadata.get(key)).get(name) for key, name in _LANGUAGES.items()]
     try:
         if content["nbformat"] < 4:
+            import nbformat
+
             languages += [cell.get("language") for sheet in content.get("worksheets", ()) for cell in sheet["cells"]]
             with _silence():  # it would report on stderr what is amiss, and go on
                 content = nbformat.convert(nbformat.from_dict({**content, "metadata": metadata}), 4)
@@ -77,7 +92,13 @@ def _plain(content: dict[str, Any]) -> Any:
             raise ValueError(f"its language is {language}, not Python")
     own = {key: value for key, value in metadata.items() if isinstance(value, dict) and key not in _LEFT_OUT}
     own["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    whole = {"nbformat": 4, "nbformat_minor": 5, "metadata": own, "cells": cells}
+    return own, cells
+
+
+def _valid(metadata: dict[str, Any], cells: list[dict[str, Any]]) -> Any:
+    import nbformat
+
+    whole = {"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": cells}
     content = nbformat.from_dict(nbformat.validator.normalize(whole, strip_invalid_metadata=True)[1])
     try:
         nbformat.validate(content)
@@ -108,9 +129,8 @@ def _silence() -> Iterator[None]:
 def _cell(number: int, cell: Any) -> dict[str, Any]:
     cell = _dictionary(cell)
     metadata = dict(_dictionary(cell.get("metadata")))
-    metadata["tags"] = list(dict.fromkeys(map(str, _list(metadata.get("tags")))))
-    if not metadata["tags"]:
-        del metadata["tags"]
+    tags = dict.fromkeys(str(tag) for tag in _list(metadata.pop("tags", None)))
+    metadata |= {"tags": kept} if (kept := [tag for tag in tags if tag and "," not in tag]) else {}
     known = isinstance(cell.get("id"), str) and re.fullmatch(r"[\w-]{1,64}", cell["id"], re.ASCII)
     kind = cell.get("cell_type")
     kept = {"id": cell["id"] if known else f"cell-{number}", "cell_type": kind, "metadata": metadata}

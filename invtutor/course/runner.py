@@ -58,13 +58,13 @@ def run_lesson(
     if "out_dir" in values:
         raise ValueError("Parameter `out_dir` should be left out here: the runner fills it in. Say where with `out`.")
     refuse(lesson, out := Path(out))
+    notebook = read(lesson.path)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = []
     with workplace(out, "results") as scratch:
         out = scratch.parent
         _announce_digits(lesson, values)
-        notebook = read(lesson.path)
-        for cell in notebook.cells:
-            if cell.cell_type == "code":
-                cell.outputs = []
         inject(notebook, values | lesson.own({"out_dir": str(scratch)}))
 
         def place(name: str, record: Mapping[str, Any] | None = None) -> None:

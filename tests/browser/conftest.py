@@ -94,7 +94,8 @@ def complaints(page: Any) -> list[str]:
 @pytest.fixture(scope="module")
 def lab(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
     """A JupyterLab with nothing of this user's settings, on a free port, with a token of its own and copies of the
-    lessons: the address of a notebook in it, by its file name."""
+    lessons: the address of a notebook in it, by its file name. It has no MNIST, as where a course's link was just
+    opened; nbval and papermill run all lessons on the real digits."""
     root = tmp_path_factory.mktemp("lab")
     copies.copy_lessons(root / "lessons")  # the browser saves what it has opened
     for name, source in NOTEBOOKS.items():
@@ -110,7 +111,8 @@ def lab(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cal
         path.write_text(json.dumps(values))
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1"]
     command += [f"--ServerApp.root_dir={root / 'lessons'}", "--LabApp.expose_app_in_browser=True"]
-    environment = {**os.environ, **folders, "OMP_NUM_THREADS": "1", "INVTUTOR_PROFILE": "smoke"}
+    own = {"OMP_NUM_THREADS": "1", "INVTUTOR_PROFILE": "smoke", "INVTUTOR_DATA": str(root / "no digits")}
+    environment = {**os.environ, **folders, **own}
     for name in ("JUPYTER_TOKEN", "JUPYTER_PREFER_ENV_PATH"):
         environment.pop(name, None)
     log = root / "lab.log"
