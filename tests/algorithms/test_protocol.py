@@ -205,6 +205,7 @@ def outcome(algorithm: Algorithm) -> tuple[list[float], list[float]]:
 
 # In both environments the color agrees with the label more often than not, so that no sign of a gradient tells it from
 # a shape; and the worst environment, p = .2, is still one in which the color is the better clue.
+@pytest.mark.long
 @those(lambda kind: kind.holds is False)
 def test_erm_and_its_kin_take_the_color_and_fail(kind: type[Algorithm]) -> None:
     accuracies, by_environment = outcome(trained(kind, seed=0))
@@ -213,6 +214,7 @@ def test_erm_and_its_kin_take_the_color_and_fail(kind: type[Algorithm]) -> None:
         assert by_environment == pytest.approx([0.286, 0.423], abs=0.01), "the pooled Bayes predictor"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [0, 1])
 @those(lambda kind: kind.holds is True)
 def test_invariant_methods_take_the_shape_and_hold(kind: type[Algorithm], seed: int) -> None:

@@ -94,6 +94,7 @@ def test_results_are_those_of_one_process(cluster: tuple[str, list[Any]], tmp_pa
     )
 
 
+@pytest.mark.long
 def test_a_killed_program_leaves_whole_rows_and_the_next_goes_on(
     cluster: tuple[str, list[Any]], tmp_path: Path
 ) -> None:
