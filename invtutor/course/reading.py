@@ -130,7 +130,8 @@ def _cell(number: int, cell: Any) -> dict[str, Any]:
     cell = _dictionary(cell)
     metadata = dict(_dictionary(cell.get("metadata")))
     tags = dict.fromkeys(str(tag) for tag in _list(metadata.pop("tags", None)))
-    metadata |= {"tags": kept} if (kept := [tag for tag in tags if tag and "," not in tag]) else {}
+    if valid := [tag for tag in tags if tag and "," not in tag]:
+        metadata["tags"] = valid
     known = isinstance(cell.get("id"), str) and re.fullmatch(r"[\w-]{1,64}", cell["id"], re.ASCII)
     kind = cell.get("cell_type")
     kept = {"id": cell["id"] if known else f"cell-{number}", "cell_type": kind, "metadata": metadata}
