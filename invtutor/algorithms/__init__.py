@@ -18,6 +18,7 @@ from invtutor.algorithms.mmrex import MMREx
 from invtutor.algorithms.oracle import Oracle
 from invtutor.algorithms.sand_mask import SandMask
 from invtutor.algorithms.sparse_irm import SparseIRM
+from invtutor.algorithms.temporal_mask import TemporalMask
 from invtutor.algorithms.upweighting import Upweighting
 from invtutor.algorithms.vrex import VREx
 from invtutor.plugins import Registry
@@ -46,6 +47,7 @@ ALGORITHMS: Registry[type[Algorithm]] = Registry(
         "birm": BIRM,
         "fishr": Fishr,
         "ib_irm": IBIRM,
+        "temporal_mask": TemporalMask,
     },
 )
 """The methods, by the names that recipes and commands call them."""

@@ -60,6 +60,9 @@ class Recipe:
     """Weight of the squared norm of all parameters in the objective."""
     l1: float = within(0.0, 0, 1000)
     """Weight of the sum of all parameters' absolute values, whose gradient each step sees besides the method's."""
+    weight_decay: float = within(0.0, 0, 1000)
+    """Share of each parameter that a step takes away besides, times the learning rate: unlike `l2` it is nothing that
+    Adam sees (AdamW)."""
     learning_rate: float = within(1e-3, 0, 1000, above=True)
     """Adam's learning rate at the first step."""
     decay: Literal["constant", "cosine", "tenth"] = "constant"

@@ -65,8 +65,9 @@ class Assembly:
         self._first = [tensor.detach().clone() for tensor in self.algorithm.parameters()]
 
     def optimizer(self) -> torch.optim.Optimizer:
-        """Adam, over all that the method moves."""
-        optimizer = torch.optim.Adam(self.algorithm.parameters(), lr=self.recipe.learning_rate, fused=True)
+        """Adam, over all that the method moves, with the decay that it does not see."""
+        rate, share = self.recipe.learning_rate, self.recipe.weight_decay
+        optimizer = torch.optim.AdamW(self.algorithm.parameters(), lr=rate, weight_decay=share, fused=True)
         if weight := self.recipe.l1:
 
             def lasso(*_: object) -> None:

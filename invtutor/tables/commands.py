@@ -20,7 +20,9 @@ def add(command: Command) -> None:
     added = command(reproduce, text, "--tables colored_mnist ablations --seeds 3")
     text = "the budget: smoke, quick or paper, whose full batches want a GPU (default: %(default)s)"
     added.add_argument("--profile", default="quick", metavar="NAME", help=text)
-    added.add_argument("--tables", nargs="+", default=[], metavar="NAME", help="which tables (default: all)")
+    added.add_argument(
+        "--tables", nargs="+", default=[], metavar="NAME", help="which tables (default: all but coinrun)"
+    )
     text = "seeds a row, 0 to N-1 (default: each table's own number)"
     added.add_argument("--seeds", type=int, metavar="N", help=text)
     added.add_argument("--source", default="auto", metavar="NAME", help="digits: auto, mnist or rendered")
@@ -65,13 +67,13 @@ def _said(arguments: argparse.Namespace, *more: str) -> dict[str, Any]:
 
 def reproduce(arguments: argparse.Namespace) -> int:
     from invtutor.tables import executors, reading
-    from invtutor.tables.plan import TABLES
+    from invtutor.tables.plan import usual
 
     out = _folder(arguments.out or f"results/{arguments.profile}")
     options = _said(arguments, "profile", "tables", "seeds", "source", "device")
     results = executors.reproduce(out, **options)
-    print("Accuracy in %, mean ± standard deviation over seeds; in brackets what is published.")
-    for table in arguments.tables or TABLES:
+    print(f"{reading.UNITS}; in brackets what is published.")
+    for table in arguments.tables or usual():
         print(f"\n{reading.layout(results, table, arguments.profile)}")
     return _ended(results, out)
 
@@ -81,7 +83,7 @@ def sweep(arguments: argparse.Namespace) -> int:
 
     out = _folder(arguments.out or "results/sweep")
     results = executors.sweep(arguments.method, named(arguments.given), out, **_said(arguments))
-    print(f"Accuracy in %, mean ± standard deviation over seeds.\n\n{reading.settings(results)}")
+    print(f"{reading.UNITS}.\n\n{reading.settings(results)}")
     return _ended(results, out)
 
 

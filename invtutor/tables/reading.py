@@ -17,7 +17,11 @@ from invtutor.tables.sheet import Sheet
 from invtutor.tables.store import Result
 from invtutor.worlds.risks import accuracy_curve
 
-__all__ = ["beside", "candidates", "collect", "color_balanced", "layout", "picked", "settings", "theirs", "values"]
+__all__ = ["UNITS", "beside", "candidates", "collect", "color_balanced", "layout", "picked", "settings", "theirs"]
+__all__ += ["values"]
+
+
+UNITS = "Accuracy in %, mean ± standard deviation over seeds; a risk in nats, mean and its 95 % interval"
 
 
 def collect(results: Iterable[Result], table: str, profile: str = "quick") -> dict[Row, list[Result]]:
@@ -124,7 +128,7 @@ def layout(results: Iterable[Result], table: str, profile: str = "quick") -> She
         cells = []
         for column in columns:
             known = published(table, row.label, column, group=row.group)
-            cells.append(_cell(_column(found, column), known, ran=bool(found)))
+            cells.append(_cell(_column(found, column), known, column, ran=bool(found)))
         seconds = f"{median(result.cpu for result in found):.1f}" if found else "–"
         rows.append([("  " if group else "") + row.label, *cells, str(len(found)), seconds])
     return Sheet([TABLES[table].title, *columns, "seeds", "s a run"], rows)
@@ -145,7 +149,7 @@ def settings(results: Iterable[Result]) -> Sheet:
         zip(found, recipes, said, strict=True), key=lambda one: _rank(one[1], one[2], told)
     ):
         knobs = [text_of(line[name]) if name in line else "–" for name in told]
-        cells = [spread(column).percent() if (column := _column(some, name)) else "–" for name in columns]
+        cells = [_told(column, name) if (column := _column(some, name)) else "–" for name in columns]
         seconds = f"{median(result.cpu for result in some):.1f}"
         rows.append([label(recipe.algorithm), *knobs, *cells, str(len(some)), seconds])
     return Sheet(["Settings", *told, *columns, "seeds", "s a run"], rows)
@@ -185,6 +189,14 @@ def _picked_layout(results: Iterable[Result], profile: str) -> Sheet:
     return Sheet([f"{TABLES['group_selection'].title}: {column}", *by_rule, "seeds"], rows)
 
 
-def _cell(measured: Sequence[float], known: Sequence[Published], *, ran: bool = False) -> str:
+def _cell(measured: Sequence[float], known: Sequence[Published], column: str = "", *, ran: bool = False) -> str:
     nothing = "–" if ran else "not run"
-    return f"{spread(measured).percent() if measured else nothing} ({known[0] if known else '–'})"
+    return f"{_told(measured, column) if measured else nothing} ({known[0] if known else '–'})"
+
+
+def _told(measured: Sequence[float], column: str) -> str:
+    """In the column's `UNITS`."""
+    summary = spread(measured)
+    if "risk" not in column.split():
+        return summary.percent()
+    return f"{summary.mean:.4f}" + ("" if summary.low is None else f" [{summary.low:.4f}, {summary.high:.4f}]")

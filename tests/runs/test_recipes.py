@@ -543,7 +543,7 @@ def test_a_text_from_before_worlds_had_names_is_read(method: str) -> None:
     recipe = Recipe.profile("quick", method, flip_rates=(0.1, 0.3), classes=5)
     flat = json.loads(recipe.to_json())
     options = flat.pop("world_options")
-    for name in ("world", "network", "l1"):
+    for name in ("world", "network", "l1", "weight_decay"):
         del flat[name]
     assert Recipe.from_json(json.dumps(flat | options)) == recipe
 

@@ -10,13 +10,14 @@ import pytest
 
 from invtutor.algorithms import ALGORITHMS, ERM
 from invtutor.runs.budgets import PROFILES
+from invtutor.runs.history import spread
 from invtutor.runs.recipe import Recipe
 from invtutor.runs.run import Run, run
 from invtutor.tables import executors, reading
 from invtutor.tables import plan as planning
 from invtutor.tables.executors import reproduce
-from invtutor.tables.plan import TABLES, Row, Table, plan, series
-from invtutor.tables.reading import beside, candidates, collect, color_balanced, layout, picked, values
+from invtutor.tables.plan import TABLES, Row, Table, plan, series, usual
+from invtutor.tables.reading import beside, candidates, collect, color_balanced, layout, picked, settings, values
 from invtutor.tables.selection import BY_GROUPS, CRITERIA
 from invtutor.tables.store import MEASURED, Result, Store
 from invtutor.worlds import colored_mnist, random_labels
@@ -384,7 +385,9 @@ def test_the_results_that_come_with_the_course_are_those_of_today_s_settings() -
     results = list(Store(MEASURED))
     known = {result.recipe.algorithm for result in results}
     assert {r.made["profile"] for r in results} == {"quick"}
-    assert all(r.made["digits"] == ("drawn" if r.recipe.world == "animals" else "mnist") for r in results)
+    made = {r.recipe.world: r.made["digits"].split()[0] for r in results}
+    assert {"animals": "drawn", "coinrun": "CoinRun"}.items() <= made.items()
+    assert {word for world, word in made.items() if world not in ("animals", "coinrun")} == {"mnist"}
     missing = {
         f"{name}: {row.name}": len(found)
         for name in TABLES
@@ -404,3 +407,30 @@ def test_the_color_balanced_ceiling_is_the_middle_of_upweightings_line() -> None
     ]
     assert color_balanced(made) == pytest.approx(0.71)
     assert color_balanced([]) is None
+
+
+def test_clones_of_an_expert_on_new_levels_are_alike() -> None:
+    """The stored rows, on five seeds, each with levels of its own: in pairs no mask is better than Adam alone."""
+    found = {row.method: values(runs, "test excess risk") for row, runs in collect(Store(MEASURED), "coinrun").items()}
+    assert {*found} == {"erm", "temporal_mask", "and_mask"} and all(len(runs) == 5 for runs in found.values())
+    for method in ("temporal_mask", "and_mask"):
+        more = spread([found[method][seed] - found["erm"][seed] for seed in range(5)])
+        assert more.high is not None and more.high > 0
+
+
+def test_what_needs_data_that_somebody_brings_is_run_where_it_is_named() -> None:
+    assert "coinrun" not in usual() and {*usual(), "coinrun"} == {*TABLES}
+    assert not any("coinrun" in name for name in plan("quick", seeds=1).values())
+    (three,) = {recipe.environments for recipe in plan("quick", ["coinrun"], 1)}
+    assert three == 64
+
+
+def test_risks_are_told_in_nats_with_their_interval() -> None:
+    row, *others = TABLES["coinrun"].rows
+    results = [
+        Result(row.recipe("quick", seed=seed), {"train": 0.5, "test": 0.4, "test excess risk": risk}, 1.0, {})
+        for seed, risk in enumerate((0.09, 0.1, 0.11))
+    ]
+    line = str(layout(results, "coinrun")).splitlines()[1]
+    assert "40.0 ± 0.0 (–)" in line and "0.1000 [0.0752, 0.1248] (–)" in line and len(others) == 2
+    assert "0.1000 [0.0752, 0.1248]" in str(settings(results)) and "0.0900 (–)" in str(layout(results[:1], "coinrun"))
