@@ -12,6 +12,7 @@ from invtutor.tables.published import published
 from invtutor.tables.reading import collect, values
 from invtutor.tables.store import MEASURED, Store
 from invtutor.worlds import WORLDS
+from invtutor.worlds.demonstrations import Demonstrations
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 RESULTS = list(Store(MEASURED))
@@ -74,3 +75,15 @@ def test_how_the_quick_profile_was_chosen(label: str, method: str) -> None:
     assert f"{recipe.width} and minibatches of {recipe.batch_size:,} samples per environment" in " ".join(
         README.split()
     )
+
+
+def test_clones_on_coinrun() -> None:
+    rows = {row.label: (row.recipe("quick"), found) for row, found in collect(RESULTS, "coinrun").items()}
+    told = " ".join(README[README.index("CoinRun (`-p world=coinrun`)") :].split())
+    place = 0
+    for name, (recipe, found) in rows.items():
+        risk = spread(list(values(found, "test excess risk").values()))
+        place = told.index(f"{risk.mean:.4f} [{risk.low:.4f}, {risk.high:.4f}]", place)
+        assert (risk.count, recipe.environments, recipe.network) == (5, 64, "perceptron"), name
+        assert max(values(found, "train").values()) < 0.55 and max(values(found, "test").values()) < 0.5
+    assert f"from {Demonstrations().states} states a level" in told and len(rows) == 3

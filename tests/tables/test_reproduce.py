@@ -410,12 +410,12 @@ def test_the_color_balanced_ceiling_is_the_middle_of_upweightings_line() -> None
 
 
 def test_clones_of_an_expert_on_new_levels_are_alike() -> None:
-    """The stored rows, on five seeds, each with levels of its own: in pairs no mask is better than Adam alone."""
+    """The stored rows, on five seeds, each with levels of its own: in pairs both masks are a little worse than Adam."""
     found = {row.method: values(runs, "test excess risk") for row, runs in collect(Store(MEASURED), "coinrun").items()}
     assert {*found} == {"erm", "temporal_mask", "and_mask"} and all(len(runs) == 5 for runs in found.values())
     for method in ("temporal_mask", "and_mask"):
         more = spread([found[method][seed] - found["erm"][seed] for seed in range(5)])
-        assert more.high is not None and more.high > 0
+        assert more.low is not None and 0 < more.low < more.mean < 0.01
 
 
 def test_what_needs_data_that_somebody_brings_is_run_where_it_is_named() -> None:
