@@ -29,9 +29,9 @@ def two_groups(
         nearest = np.rint((values[group].double().numpy() - low) / step).clip(0, 10).astype(int)
         found = np.bincount(nearest, minlength=11) / max(1, int(group.sum()))
         ax.bar(places + shift * step, found, 0.42 * step, color=color, hatch=hatch, edgecolor="white")
-        top, side = found.argmax(), "right" if shift < 0 else "left"  # the name stands on the group's tallest bar
-        across = places[top] + (shift - 0.21 * (1 if shift > 0 else -1)) * step
-        note(ax, name, (across, found[top]), (0, 3), color=color, fontsize=NORMAL, ha=side, weight="bold")
+        top, sign = found.argmax(), 1 if shift > 0 else -1  # the name stands on the group's tallest bar
+        at, side = (places[top] + (shift - 0.21 * sign) * step, found[top]), "left" if sign > 0 else "right"
+        note(ax, name, at, (3 * sign, 3), color=color, fontsize=NORMAL, ha=side, weight="bold")
     ax.set(xlabel=xlabel, ylabel="share of the group", ylim=(0, 1.12))
     return ax
 
