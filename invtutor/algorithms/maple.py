@@ -13,7 +13,7 @@ from invtutor.algorithms.algorithm import Algorithm, Scalars, require, within
 from invtutor.algorithms.descent import accumulate, trainable
 from invtutor.algorithms.groups import groups
 from invtutor.algorithms.inner import settle, slopes_along
-from invtutor.algorithms.projections import project, shrink
+from invtutor.algorithms.projections import project, shrink, straight_through
 from invtutor.worlds.environment import Environment, pool, split
 from invtutor.worlds.risks import risks
 
@@ -30,15 +30,6 @@ def hypergradient(slopes: Tensor, others: Tensor, shares: Tensor, rate: float) -
     """n · ∂Φ/∂m_i = −α · w_i · ⟨∇Φ(θ_T), ∇ℓ_i(θ_{T−1})⟩ / mean(m w), through the last inner step; the mean is constant.
     slopes: the products, (n,); others: w for ∂Φ/∂m, m for ∂Φ/∂w; shares: m w; rate: α."""
     return -rate * others * slopes / shares.mean()
-
-
-def straight_through(chances: Tensor, noise: Tensor, temperature: float) -> Tensor:
-    """The authors' mask: 1 where a Gumbel-softmax sample σ((log s/(1 − s) + noise)/T) is at least one half, else 0, and
-    that sample's slope in s. chances: s; noise: logistic, the difference of two Gumbel draws; (*) each.
-    P(m = 1) is s at any T. The slope's mean over the noise nears 1 as T falls, and few draws then carry all of it.
-    """
-    soft = torch.sigmoid((chances.logit() + noise) / temperature)
-    return (soft >= 0.5).to(soft) + (soft - soft.detach())
 
 
 @dataclass(eq=False)

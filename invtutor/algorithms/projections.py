@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from invtutor.algorithms.ready import trainable
 
-__all__ = ["masked", "project", "shrink"]
+__all__ = ["masked", "project", "shrink", "straight_through"]
 
 
 def project(probabilities: Tensor, budget: float) -> Tensor:
@@ -29,3 +29,12 @@ def masked(model: nn.Module, mask: Tensor) -> dict[str, Tensor]:
     theta = trainable(model)
     parts = mask.split([each.numel() for each in theta.values()])
     return {name: own * part.view_as(own) for (name, own), part in zip(theta.items(), parts, strict=True)}
+
+
+def straight_through(chances: Tensor, noise: Tensor, temperature: float) -> Tensor:
+    """The authors' mask: 1 where a Gumbel-softmax sample σ((log s/(1 − s) + noise)/T) is at least one half, else 0, and
+    that sample's slope in s. chances: s; noise: logistic, the difference of two Gumbel draws; (*) each.
+    P(m = 1) is s at any T. The slope's mean over the noise nears 1 as T falls, and few draws then carry all of it.
+    """
+    soft = torch.sigmoid((chances.logit() + noise) / temperature)
+    return (soft >= 0.5).to(soft) + (soft - soft.detach())
