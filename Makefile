@@ -19,7 +19,7 @@ test: install          ## style, types, the library, every notebook under nbval,
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check invtutor tests conftest.py
 	$(BIN)/mypy
-	INVTUTOR_PROFILE=smoke $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --nbval-lax tests/course/test_claims.py tests notebooks
+	INVTUTOR_PROFILE=smoke $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --nbval-lax tests/course/test_claims_first.py tests/course/test_claims_last.py tests notebooks
 
 install: .venv/.installed
 
