@@ -32,7 +32,7 @@ def masked(model: nn.Module, mask: Tensor) -> dict[str, Tensor]:
 
 
 def straight_through(chances: Tensor, noise: Tensor, temperature: float) -> Tensor:
-    """The authors' mask: 1 where a Gumbel-softmax sample σ((log s/(1 − s) + noise)/T) is at least one half, else 0, and
+    """MAPLE's authors' mask: 1 where a Gumbel-softmax sample σ((log s/(1 − s) + noise)/T) is at least ½, else 0, and
     that sample's slope in s. chances: s; noise: logistic, the difference of two Gumbel draws; (*) each.
     P(m = 1) is s at any T. The slope's mean over the noise nears 1 as T falls, and few draws then carry all of it.
     """

@@ -13,7 +13,7 @@ would be noise. A level's states depend on its number alone, not on what else is
 import io
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,29 +63,44 @@ class Demonstrations:
 
         Raises ValueError where something else has its name, `DataError` where there is no procgen, and OSError.
         """
-        kept = self.recorded([], [])
-        if path.exists() or path.is_symlink():
-            kept = read(path)
-            require("out", kept.made == str(self), f"a new file, or one with {self}", f"{path}, {kept.made}")
-        known = {*kept.levels.tolist(), *kept.unsolved.tolist()}
-        missing = [number for number in range(self.levels) if number not in known]
+        kept = self.there(path)
+        missing = [number for number in range(self.levels) if number not in _numbers(kept)]
         if not missing:
             return kept
         game = _procgen()
         check_writable(path.parent)
-        parts, written = [kept], time.monotonic()
+        made, written = dict[int, Recorded](), time.monotonic()
         shown = {"desc": "levels", "total": self.levels, "initial": self.levels - len(missing), "disable": quiet}
         with made_folder(path.parent), tqdm(**shown, leave=False) as bar:
             try:
                 for number in missing:
-                    parts.append(self.level(game, number))
+                    made[number] = self.level(game, number)
                     bar.update()
                     if time.monotonic() - written >= PAUSE:
-                        parts = [_written(path, parts)]
-                        written = time.monotonic()
+                        self.add(path, made)
+                        made, written = {}, time.monotonic()
             finally:
-                (whole,) = parts = [_written(path, parts)]
+                whole = self.add(path, made)
         return whole
+
+    def there(self, path: Path) -> Recorded:
+        """What the file holds; nothing where there is none. Raises ValueError where something else has its name."""
+        if not (path.exists() or path.is_symlink()):
+            return self.recorded([], [])
+        kept = read(path)
+        require("out", kept.made == str(self), f"a new file, or one with {self}", f"{path}, {kept.made}")
+        return kept
+
+    def add(self, path: Path, made: Mapping[int, Recorded]) -> Recorded:
+        """Write the file anew, with these levels besides, in their order; another call may have written meanwhile, and
+        something else may have taken its name. Raises as `there` does, and OSError."""
+        kept = self.there(path)
+        parts = [kept, *(part for number, part in made.items() if number not in _numbers(kept))]
+        whole = {name: np.concatenate([getattr(part, name) for part in parts]) for name in KINDS}
+        order = np.argsort(whole["levels"], kind="stable")
+        whole |= {name: whole[name][order] for name in ("frames", "expert", "levels")}
+        write(path, recorded := Recorded(**whole, made=kept.made))
+        return recorded
 
     def level(self, game: Callable[..., Any], number: int) -> Recorded:
         """States of one level; its number alone, where there are none."""
@@ -151,14 +166,9 @@ def trials(game: Any, state: bytes, generator: np.random.Generator) -> tuple[np.
     return frame, worth.reshape(-1, TRIALS).mean(1), steps
 
 
-def _written(path: Path, parts: Sequence[Recorded]) -> Recorded:
-    """All parts as one, in order of their levels, as the file has it now."""
-    whole = {name: np.concatenate([getattr(part, name) for part in parts]) for name in KINDS}
-    order = np.argsort(whole["levels"], kind="stable")
-    whole |= {name: whole[name][order] for name in ("frames", "expert", "levels")}
-    recorded = Recorded(**whole, made=parts[0].made)
-    write(path, recorded)
-    return recorded
+def _numbers(recorded: Recorded) -> set[int]:
+    """The levels that were played, won or not."""
+    return {*recorded.levels.tolist(), *recorded.unsolved.tolist()}
 
 
 def _procgen() -> Callable[..., Any]:

@@ -312,3 +312,20 @@ def test_what_is_not_its_own_is_not_replaced(
     )
     assert message in capsys.readouterr().err
     assert (path.is_file() and path.read_bytes()) == before and [*tmp_path.iterdir()] == [path]
+
+
+@pytest.mark.parametrize("what", ["text", "levels of another call"])
+def test_what_takes_the_name_meanwhile_is_not_lost(
+    what: str, game: type[Game], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, path, go_on = tmp_path / "whole.npz", tmp_path / "mine.npz", Demonstrations.level
+    assert main(made(whole, "--levels", "5", "--quiet")) == 0
+
+    def level(self: Demonstrations, game: Any, number: int) -> Recorded:
+        if number == 1 and not path.exists():
+            path.write_bytes(b"mine" if what == "text" else whole.read_bytes())
+        return go_on(self, game, number)
+
+    monkeypatch.setattr(Demonstrations, "level", level)
+    assert main(made(path, "--levels", "3", "--quiet")) == (2 if what == "text" else 0)
+    assert path.read_bytes() == (b"mine" if what == "text" else whole.read_bytes())
