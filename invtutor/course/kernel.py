@@ -144,8 +144,8 @@ def run_cells(
             if behind:
                 words[:0] = behind  # which ends with us, and the kernel with it
             elif os.name == "posix":
-                words[words.index("-m") + 1 : words.index("-m") + 2] = [_TIED, str(os.getpid())]
-                words[words.index("-m")] = "-c"
+                at = words.index("-m")
+                words[at : at + 2] = ["-c", _TIED, str(os.getpid())]
         context = zmq.asyncio.Context()
         context.setsockopt(zmq.MAXMSGSIZE, most)  # a connection ends before a larger message is in our memory
         manager.client = functools.partial(manager.client, context=context)  # type: ignore[method-assign]
