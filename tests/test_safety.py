@@ -37,7 +37,6 @@ import hashlib, json, os, resource, signal, sys, time, traceback
 from pathlib import Path
 
 import nbclient, nbconvert, nbformat, papermill, torch, jupyter_client.manager, latex2mathml.converter, tqdm
-from torchvision.datasets import MNIST
 
 from invtutor.course import book, lessons
 from invtutor import cli
@@ -66,8 +65,7 @@ reading.TABLES = plan.TABLES
 mirror = root / "mirror"
 small = {path.name: path.read_bytes() for path in mirror.iterdir() if path.suffix != ".gz"}
 mnist.FILES = {name: (len(small[name]), hashlib.sha256(small[name]).hexdigest()) for name in mnist.FILES}
-MNIST.resources = [(f"{name}.gz", hashlib.md5((mirror / f"{name}.gz").read_bytes()).hexdigest()) for name in small]
-MNIST.mirrors = [f"{mirror.as_uri()}/"]
+mnist.MIRRORS = [f"{mirror.as_uri()}/"]
 
 
 def command(words):

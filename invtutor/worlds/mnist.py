@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from platformdirs import user_cache_path
 from tqdm import tqdm
@@ -30,6 +30,7 @@ FILES = {  # name of each raw file: its size in bytes, its sha256
     "t10k-images-idx3-ubyte": (7_840_016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
     "t10k-labels-idx1-ubyte": (10_008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
 }
+MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")  # torchvision's
 GZIP = b"\x1f\x8b"  # how a packed file begins, whatever its name; a raw one begins with zeros
 CONNECT_SECONDS = 10.0  # the longest wait for one answer of a server
 DOWNLOAD_SECONDS = 120.0  # the longest wait for all four files
@@ -71,8 +72,7 @@ def load() -> tuple[Contents, str]:
     if faults:
         wanted, own = f"{_listed(faults)} in {raw}", cache_folder() / "MNIST" / "raw"
         target = raw if {fault for _, fault in faults.values()} == {"missing"} else own
-        reader = _torchvision(wanted)
-        _download(target, list(faults), reader.mirrors, dict(reader.resources))
+        _download(target, list(faults))
         fetched, left = _read(target, faults)
         if left:
             cause = _failed_downloads.get(target, "what came is damaged, too")
@@ -166,17 +166,21 @@ def _read(raw: Path, names: Iterable[str]) -> tuple[Contents, Faults]:
 
 def _content(path: Path, size: int, checksum: str) -> bytearray:
     """The unpacked content of a file. Raises OSError, among others, where it is not the one with the checksum."""
-    content = bytearray()
     if path.exists() and not path.is_file():  # to open a pipe would wait for ever
         raise OSError("no ordinary file")
     with open(path, "rb") as file:
-        packed = file.peek(2)[:2] == GZIP
-        stream = gzip.GzipFile(fileobj=file) if packed else file
-        try:
-            while len(content) <= size and (part := stream.read(1 << 20)):
-                content += part
-        except (OSError, EOFError, zlib.error) as error:
-            raise OSError(f"damaged, {_line(error)}" if packed else error) from None
+        return _checked(file, size, checksum)
+
+
+def _checked(file: BinaryIO, size: int, checksum: str) -> bytearray:
+    content, packed = bytearray(), file.read(2) == GZIP
+    file.seek(0)
+    stream = gzip.GzipFile(fileobj=file) if packed else file
+    try:
+        while len(content) <= size and (part := stream.read(1 << 20)):
+            content += part
+    except (OSError, EOFError, zlib.error) as error:
+        raise OSError(f"damaged, {_line(error)}" if packed else error) from None
     if len(content) != size:
         raise OSError(f"damaged, {f'over {size:,}' if len(content) > size else f'{len(content):,} of {size:,}'} bytes")
     if hashlib.sha256(content).hexdigest() != checksum:
@@ -198,19 +202,7 @@ def _line(text: object) -> str:
 # ------------------------------------------------------------------------------------------------- downloading
 
 
-def _torchvision(wanted: str) -> Any:
-    """torchvision's class for MNIST, which knows where to get it."""
-    try:
-        from torchvision.datasets import MNIST
-    except Exception as error:  # a torchvision that does not match torch raises more than ImportError
-        cause = _line(f"{type(error).__name__}: {error}")
-        raise DigitsError(
-            f"{wanted}, and it is downloaded through torchvision, whose import fails ({cause})"
-        ) from error
-    return MNIST
-
-
-def _download(raw: Path, names: list[str], mirrors: list[str], checksums: dict[str, str]) -> None:
+def _download(raw: Path, names: list[str]) -> None:
     """Fetch the files `names` into `raw`, each put in place whole; what goes wrong is kept in `_failed_downloads`."""
     if raw in _failed_downloads:
         return
@@ -219,28 +211,25 @@ def _download(raw: Path, names: list[str], mirrors: list[str], checksums: dict[s
     try:
         check_writable(raw)
         for name in names:
-            content = _fetch(f"{name}.gz", mirrors, checksums[f"{name}.gz"], deadline)
+            content = _fetch(name, deadline)
             raw.mkdir(parents=True, exist_ok=True)  # not before there is something to keep: the path may be a mistake
-            write_atomically(raw / name, content)
+            write_atomically(raw / name, bytes(content))
     except OSError as error:
         _failed_downloads[raw] = f"{name}: {_line(error)}"
 
 
-def _fetch(name: str, mirrors: list[str], checksum: str, deadline: float) -> bytes:
-    """The unpacked content of the gzip file `name`, from the first mirror that gives it with its md5 `checksum`."""
+def _fetch(name: str, deadline: float) -> bytearray:
+    """The unpacked content of a file, from the first mirror that gives it whole."""
     failures = []
-    for mirror in mirrors:
+    for mirror in MIRRORS:
         try:
-            packed = _answer(mirror + name, name, deadline)
-            if hashlib.md5(packed, usedforsecurity=False).hexdigest() != checksum:
-                raise OSError("wrong checksum")
-            return gzip.decompress(packed)
+            return _checked(_answer(f"{mirror}{name}.gz", name, deadline), *FILES[name])
         except (OSError, EOFError, HTTPException, zlib.error) as error:
             failures.append(_line(error))
     raise OSError("; ".join(dict.fromkeys(failures)))  # one reason, such as no network, is often every mirror's
 
 
-def _answer(url: str, name: str, deadline: float) -> bytes:
+def _answer(url: str, name: str, deadline: float) -> io.BytesIO:
     """What `url` answers, with a progress bar. Raises `TimeoutError` at the `deadline` of the monotonic clock."""
 
     def left() -> float:
@@ -257,4 +246,5 @@ def _answer(url: str, name: str, deadline: float) -> bytes:
                 content.write(part)
                 bar.update(len(part))
                 left()
-    return content.getvalue()
+    content.seek(0)
+    return content

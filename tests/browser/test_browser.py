@@ -267,26 +267,35 @@ def test_a_lesson_is_printed_whole_and_scrolled_by_keyboard(page: Any, complaint
     assert complaints == []
 
 
+# A page moves while its pictures come: what a key found is noted in its own turn, before the page's listener and after.
+TURNS = """() => {
+    const slides = [...document.querySelectorAll('.slide')];
+    const seen = () => slides.findLastIndex(slide => slide.getBoundingClientRect().top < 2);
+    window.turns = [];
+    const rest = slide => slide.getBoundingClientRect().bottom - innerHeight;
+    addEventListener('keydown', () => turns.push([seen(), rest(slides[seen()])]), true);
+    addEventListener('keydown', () => turns.at(-1).push(seen()));
+}"""
+
+
 def slides_are_turned(page: Any, address: str) -> None:
     """By keys, and nothing is passed over: of a slide that is higher than the window forward shows the rest first."""
     page.emulate_media(media="screen")
-    seen = "[...document.querySelectorAll('.slide')].findLastIndex(each => each.getBoundingClientRect().top < 2)"
-    rest = f"document.querySelectorAll('.slide')[{seen}].getBoundingClientRect().bottom - innerHeight"
     for width, height in ((1280, 720), (360, 640)):
         page.set_viewport_size({"width": width, "height": height})
         page.goto(address)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        count = page.locator(".slide").count()
-        turns, places = 0, [0]
-        while places[-1] < count - 1 and turns < 6 * count:
-            left = page.evaluate(rest)
-            page.keyboard.press("PageDown" if turns % 2 else "ArrowRight")
-            places.append(page.evaluate(seen))
-            assert places[-1] == places[-2] + (left <= 2), "not one slide further, or before its end was seen"
-            turns += 1
-        assert places[-1] == count - 1
+        count, place = page.locator(".slide").count(), 0
+        page.evaluate(TURNS)
+        for turn in range(6 * count):
+            page.keyboard.press("PageDown" if turn % 2 else "ArrowRight")
+            before, rest, place = page.evaluate("turns.at(-1)")
+            assert place == before + (rest <= 2), "not one slide further, or before its end was seen"
+            if place == count - 1:
+                break
+        assert place == count - 1
         page.keyboard.press("PageUp")
-        assert page.evaluate(seen) == count - 2
+        assert page.evaluate("turns.at(-1)[2]") == count - 2
     pages = len(re.findall(rb"/Type\s*/Page\b", page.pdf(prefer_css_page_size=True)))
     assert count <= pages < 1.5 * count, "a slide is a page"
     assert barriers(page) == []
