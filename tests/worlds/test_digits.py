@@ -413,7 +413,7 @@ def test_the_mirrors_are_torchvision_s() -> None:
     """Which is not asked: its import takes seconds, and may fail."""
     from torchvision.datasets import MNIST
 
-    assert list(mnist.MIRRORS) == MNIST.mirrors
+    assert {*mnist.MIRRORS} == {*MNIST.mirrors}
     assert [name for name, _ in MNIST.resources] == [f"{name}.gz" for name in mnist.FILES]
 
 
