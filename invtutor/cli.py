@@ -159,12 +159,19 @@ def _parser() -> argparse.ArgumentParser:
         where.add_argument(f"--{host}", dest="host", action="store_const", const=host, help=text)
     link.add_argument("--lesson", default="00", help="the lesson to open (default: %(default)s)")
 
-    text = "play CoinRun, by search, and record what the world `coinrun` is made of; stopped, it goes on where it was"
+    text = "let an expert play CoinRun and record what the world `coinrun` is made of; stopped, it goes on where it was"
     coinrun = command(_coinrun, text, "--levels 200 --out data/coinrun.npz")
     coinrun.add_argument("--levels", type=int, metavar="N", help="levels, 0 to N-1")
     coinrun.add_argument("--states", type=int, metavar="N", help="states of each, at most")
     coinrun.add_argument("--size", type=int, metavar="N", help="side of the frames in pixels, a divisor of 64")
-    coinrun.add_argument("--out", metavar="FILE", help="the file (default: coinrun.npz where the world looks for it)")
+    text = "who plays: a search (default), or a policy that PPO trains first, for which a GPU should be there"
+    coinrun.add_argument("--expert", choices=("search", "ppo"), default="search", help=text)
+    text = "of ppo: frames to train on (default: 200,000,000)"
+    coinrun.add_argument("--frames", type=int, metavar="N", help=text)
+    text = "of ppo: what to train it on (default: a GPU if there is one)"
+    coinrun.add_argument("--device", metavar="NAME", help=text)
+    text = "the file (default: coinrun.npz where the world looks for it); a policy lies beside it"
+    coinrun.add_argument("--out", metavar="FILE", help=text)
     coinrun.add_argument("--quiet", action="store_true", help="no progress bar")
 
     refresh = command(_refresh, "execute lessons and store their outputs in them (for maintainers)", "03 04")
@@ -319,7 +326,16 @@ def _coinrun(arguments: argparse.Namespace) -> int:
     from invtutor.worlds.mnist import data_folder
 
     out = Path(arguments.out or data_folder() / FILE)
-    given = {name: value for name in ("levels", "states", "size") if (value := getattr(arguments, name)) is not None}
+    training, given = (
+        {name: value for name in names if (value := getattr(arguments, name)) is not None}
+        for names in (("frames", "device"), ("levels", "states", "size"))
+    )
+    if arguments.expert == "ppo":
+        from invtutor.runs.trained_expert import TrainedExpert
+
+        given["expert"] = TrainedExpert(**training)
+    elif training:
+        raise ValueError(f"Option --{next(iter(training))} is for `--expert ppo`: a search is not trained.")
     made = Demonstrations(**given).make(out, quiet=arguments.quiet)
     print(f"{made} in {out}")
     if len(made.unsolved):

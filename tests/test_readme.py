@@ -7,6 +7,7 @@ import pytest
 
 from invtutor.runs.history import spread
 from invtutor.runs.recipe import Recipe, label
+from invtutor.runs.trained_expert import WINS, TrainedExpert
 from invtutor.tables.plan import TABLES
 from invtutor.tables.published import published
 from invtutor.tables.reading import collect, values
@@ -87,3 +88,4 @@ def test_clones_on_coinrun() -> None:
         assert (risk.count, recipe.environments, recipe.network) == (5, 64, "perceptron"), name
         assert max(values(found, "train").values()) < 0.55 and max(values(found, "test").values()) < 0.5
     assert f"from {Demonstrations().states} states a level" in told and len(rows) == 3
+    assert f"on {TrainedExpert().frames:,} frames" in told and f"fewer than {100 * WINS:.0f} % of its levels" in told

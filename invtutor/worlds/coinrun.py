@@ -3,8 +3,8 @@
 A platform game whose levels differ in background, ground and monsters (procgen, Cobbe et al. 2020, arXiv 1912.01588).
 Each training level is an environment; what is asked for is the KL divergence from the expert's distribution over
 actions to the clone's, on levels that nobody has trained on (Parascandolo et al. 2021, arXiv 2009.00329, §4.3).
-`demonstrations.py` makes the states and the expert. Difference from the paper: its expert was trained, and showed 1000
-states of a level to a ResNet-18; this one searches, and shows few states, 32 pixels wide, to a small network.
+`demonstrations.py` makes the states. Difference from the paper: its expert was trained, and showed 1000 states of a
+level to a ResNet-18; by default this one searches, and shows few states, 32 pixels wide, to a small network.
 """
 
 import hashlib
@@ -162,8 +162,7 @@ _QUICK: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class CoinRun(Setting):
-    """States of CoinRun, bytes (n, 3, size, size), and what an expert by search does there: `invtutor coinrun` makes
-    them."""
+    """States of CoinRun, bytes (n, 3, size, size), and what an expert does there: `invtutor coinrun` makes them."""
 
     file: str = ""
     """The file of states below `$INVTUTOR_DATA`, or its full path; empty for coinrun.npz."""

@@ -6,21 +6,22 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from downloads import coinrun, states
+from small_games import Game, installed
 
 from invtutor.cli import main
 from invtutor.runs.recipe import Recipe
 from invtutor.runs.run import assemble, run
-from invtutor.worlds import demonstrations
+from invtutor.worlds import demonstrations, search
 from invtutor.worlds.coinrun import ACTIONS, FILE, CoinRun, Demonstrated, Recorded, read, write
 from invtutor.worlds.demonstrations import Demonstrations
 from invtutor.worlds.missing import DataError
+from invtutor.worlds.search import Episode
 
 
 @pytest.fixture
@@ -158,50 +159,11 @@ def test_it_learns_what_frames_tell(file: Path) -> None:
 # The expert
 
 
-class Game:
-    """A stub of procgen's: a walk to the right, where a pit has to be jumped over; a frame shows how far one is.
-
-    In level 2 there is no coin. played: the numbers of the levels that were begun.
-    """
-
-    played: list[int]
-
-    def __init__(self, num: int, env_name: str, start_level: int, distribution_mode: str, **options: int):
-        assert (env_name, distribution_mode) == ("coinrun", "hard")
-        assert options == {"num_levels": 1, "num_threads": 1, "rand_seed": 0}
-        self.played.append(start_level)
-        self.level, self.place = start_level, np.zeros(num, int)
-        self.reward, self.begun = np.zeros(num, np.float32), np.ones(num, bool)
-
-    def callmethod(self, name: str, states: Any = None) -> Any:
-        if name == "get_state":
-            return [bytes([place]) for place in self.place]
-        assert name == "set_state" and len(states) == len(self.place)
-        self.place = np.array([state[0] for state in states])
-        return None
-
-    def act(self, keys: np.ndarray) -> None:
-        self.place = np.maximum(self.place + np.where(keys == 1, -1, 1), 0)
-        fell = (self.place == 14) & (keys != 8)
-        won = (self.place == 30) & (self.level != 2)
-        self.reward, self.begun = 10.0 * won, fell | won
-        self.place = np.where(self.begun, 0, np.minimum(self.place, 200))
-
-    def observe(self) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
-        frames = np.broadcast_to(self.place.astype(np.uint8)[:, None, None, None], (len(self.place), 64, 64, 3))
-        return self.reward, {"rgb": frames}, self.begun
-
-    def close(self) -> None:
-        pass
-
-
 @pytest.fixture
 def game(monkeypatch: pytest.MonkeyPatch) -> type[Game]:
-    monkeypatch.setattr(Game, "played", [], raising=False)
-    monkeypatch.setitem(sys.modules, "procgen", SimpleNamespace(ProcgenGym3Env=Game))
-    for name, few in {"AHEAD": 8, "LONGEST": 30, "EPISODES": 3}.items():
-        monkeypatch.setattr(demonstrations, name, few)
-    return Game
+    monkeypatch.setattr(search, "AHEAD", 8)
+    monkeypatch.setattr(search, "LONGEST", 30)
+    return installed(monkeypatch)
 
 
 def made(path: Path, *options: str) -> list[str]:
@@ -222,7 +184,7 @@ def test_an_expert_is_recorded(game: type[Game], tmp_path: Path, capsys: pytest.
     assert all((frame == place).all() for frame, place in zip(data.frames, places, strict=True))
     before_the_pit = data.expert[(places > 9) & (places < 14)]
     assert len(before_the_pit) and (before_the_pit.argmax(1) == ACTIONS.index("jump right")).all()
-    assert np.ptp(np.log(data.expert), 1).min() >= demonstrations.DIFFER / demonstrations.TEMPERATURE - 1e-5
+    assert np.ptp(np.log(data.expert), 1).min() >= search.DIFFER / search.TEMPERATURE - 1e-5
     assert CoinRun(environments=2).draw(data, seeded()).shape == (3, 16, 16)
 
 
@@ -232,11 +194,11 @@ def test_killed_it_goes_on_and_ends_the_same(game: type[Game], tmp_path: Path, m
     monkeypatch.setattr(demonstrations, "PAUSE", 0.0)
     go_on, kept = Demonstrations.level, demonstrations.write
 
-    def level(self: Demonstrations, game: Any, number: int) -> Recorded:
+    def level(self: Demonstrations, game: Any, play: Episode, number: int) -> Recorded:
         if number == 3:
             monkeypatch.setattr(demonstrations, "write", lambda *_: None)  # nor does it write on its way out
             raise SystemExit(137)
-        return go_on(self, game, number)
+        return go_on(self, game, play, number)
 
     monkeypatch.setattr(Demonstrations, "level", level)
     assert main(made(killed, "--levels", "5", "--quiet")) == 137
@@ -254,10 +216,10 @@ def test_after_an_interrupt_nothing_is_lost(
 ) -> None:
     go_on = Demonstrations.level
 
-    def level(self: Demonstrations, game: Any, number: int) -> Recorded:
+    def level(self: Demonstrations, game: Any, play: Episode, number: int) -> Recorded:
         if number == 1:
             raise KeyboardInterrupt
-        return go_on(self, game, number)
+        return go_on(self, game, play, number)
 
     monkeypatch.setattr(Demonstrations, "level", level)
     path = tmp_path / "mine.npz"
@@ -321,10 +283,10 @@ def test_what_takes_the_name_meanwhile_is_not_lost(
     whole, path, go_on = tmp_path / "whole.npz", tmp_path / "mine.npz", Demonstrations.level
     assert main(made(whole, "--levels", "5", "--quiet")) == 0
 
-    def level(self: Demonstrations, game: Any, number: int) -> Recorded:
+    def level(self: Demonstrations, game: Any, play: Episode, number: int) -> Recorded:
         if number == 1 and not path.exists():
             path.write_bytes(b"mine" if what == "text" else whole.read_bytes())
-        return go_on(self, game, number)
+        return go_on(self, game, play, number)
 
     monkeypatch.setattr(Demonstrations, "level", level)
     assert main(made(path, "--levels", "3", "--quiet")) == (2 if what == "text" else 0)
