@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from small_lessons import write_lesson
@@ -18,6 +19,7 @@ from invtutor.cli import main
 from invtutor.course import lessons, links
 from invtutor.course.lessons import find
 from invtutor.course.links import first_cell, nbgitpuller_link
+from invtutor.runs.recipe import Recipe
 
 PAGE = lessons.folder() / "instructors.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -68,6 +70,16 @@ def test_every_goal_and_exercise_of_a_lesson_is_on_the_map() -> None:
         known = {word.lower() for word in re.findall(r"\*\*(Step [\d.]*\d|Exercise [\d.]*\d)", text)}
         assert named - {"guess"} == known, path.stem
         assert "guess" not in named or "lesson.guess(" in text
+
+
+def test_the_numbers_in_the_answer_to_the_two_clinics() -> None:
+    """They follow from the call that the exercise shows."""
+    shown = re.search(r"flip_rates=(\[[^]]*\]), samples=4000", lessons.find("08").path.read_text(encoding="utf-8"))
+    assert shown
+    flipped, noise = fmean(json.loads(shown[1])), Recipe().label_noise
+    answer = TEXT.partition("Exercise 8.4: ")[2].partition("\n\n")[0]
+    assert f"{100 * (1 - flipped):.1f} % to {100 * (1 - noise):.0f} %" in answer, "ruler and skin, over the pool"
+    assert f"{100 * 2 * flipped:.0f} %" in answer and f"λ = {(1 - flipped) / flipped:.1f}" in answer, "as in lesson 07"
 
 
 def test_commands_are_those_of_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import nbformat
 import pytest
 import torch
 
+from invtutor.course import lessons
 from invtutor.course.book import live
 from invtutor.course.book.product import assembled
 from invtutor.course.book.writer import record
@@ -69,20 +70,40 @@ def test_settings_hold_every_preset_of_their_methods(digits: Digits) -> None:
         assert words["samples"] == str(live.SAMPLES) and not {"width", "steps", *start["knobs"]} & words.keys()
 
 
+NOTEBOOK_ONLY = "A step of MAPLE is itself a training, and runs in the notebook only. "
+NOTEBOOK_ONLY += "Here are the methods it is compared with."
+
+
 def test_a_panel_begins_with_what_its_cell_names() -> None:
     sources = {
         "live(lesson.recipe('vrex', penalty_weight=0.0))": ("vrex", ""),
         "x = live(recipe)\nx.set(preset='no annealing')": ("no annealing", ""),
-        "live(lesson.recipe('maple', samples=5))": ("erm", "MAPLE"),
+        "live(lesson.recipe('maple', samples=5))": ("erm", NOTEBOOK_ONLY),
         "live(Mine)": ("erm", ""),
     }
     cells = [nbformat.v4.new_code_cell(source) for source in [*sources, "alive(1)", "%matplotlib\nlive(1)"]]
     notebook = nbformat.v4.new_notebook(cells=[*cells, nbformat.v4.new_markdown_cell("live()")])
     assert live.mark_panels(notebook)
     found = [cell.metadata.get("live") for cell in notebook.cells]
-    assert found == [*({"start": start, "missing": missing} for start, missing in sources.values()), None, None, None]
+    assert found == [*({"start": start, "note": note} for start, note in sources.values()), None, None, None]
     assert not live.mark_panels(nbformat.v4.new_notebook(cells=cells[-2:]))
     elsewhere = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("live(recipe('erm', world='animals'))")])
     assert not live.mark_panels(elsewhere) and "live" not in elsewhere.cells[0].metadata, "a page has digits alone"
     own = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("live(Mine)")])
-    assert live.mark_panels(own, "03_irmv1") and own.cells[0].metadata["live"] == {"start": "irmv1", "missing": ""}
+    assert live.mark_panels(own, "03_irmv1") and own.cells[0].metadata["live"] == {"start": "irmv1", "note": ""}
+
+
+def test_a_page_says_that_it_trains_the_library_s_method_where_the_notebook_trains_the_student_s() -> None:
+    said = "The page trains the library's {}; your own class runs in the notebook."
+    expected = {"02": "ERM", "03": "IRMv1", "04": "V-REx", "05": "meta-IRM", "06": "AND-mask"}
+    for path in lessons.paths():
+        notebook, number = nbformat.read(path, as_version=4), path.stem[:2]
+        live.mark_panels(notebook, path.stem)
+        notes = [cell.metadata["live"]["note"] for cell in notebook.cells if "live" in cell.metadata]
+        own = [said.format(expected[number])] if number in expected else [NOTEBOOK_ONLY] if number == "07" else [""]
+        assert notes == (own if notes else []), path.stem
+        assert notes or number not in (*expected, "07")
+    sources = ["class Mine(VREx): ...", "chosen = recipe(Mine)\nlive(recipe('vrex'))", "live(chosen, 'no annealing')"]
+    notebook = nbformat.v4.new_notebook(cells=[*map(nbformat.v4.new_code_cell, sources)])
+    live.mark_panels(notebook)
+    assert [cell.metadata["live"]["note"] for cell in notebook.cells[1:]] == ["", said.format("IRMv1")]

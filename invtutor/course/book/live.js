@@ -177,10 +177,10 @@ live.Panel = class {
     this.numbers = make("p", { className: "numbers" });
     this.command = make("code");
     const told = make("details", {}, make("summary", { textContent: "The command that takes these steps in Python" }), make("pre", {}, this.command), (this.about = make("p")));
-    const missing = this.place.dataset.missing, count = (2 * settings.sizes.samples).toLocaleString("en");
+    const { note } = this.place.dataset, count = (2 * settings.sizes.samples).toLocaleString("en");
     const which = settings.real ? "digits of MNIST" : "drawn digits, which stand in for MNIST";
     this.place.replaceChildren(
-      ...(missing ? [make("p", { textContent: `A step of ${missing} is itself a training, and runs in the notebook only. Here are the methods it is compared with.` })] : []),
+      ...(note ? [make("p", { textContent: note })] : []),
       make("p", { textContent: `Here your browser trains the network, on ${count} ${which}, by the library's own code.` }),
       make("p", { className: "fresh", textContent: "A fresh run starts when one of these is changed:" }),
       make("div", { className: "grid" }, this.preset, this.method, this.network, ...this.worldly),

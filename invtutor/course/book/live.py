@@ -57,9 +57,9 @@ def live_recipe(method: str, width: int = 128) -> Recipe:
 
 
 def mark_panels(notebook: Any, lesson: str = "") -> bool:
-    """Note in each cell that calls `live` what its panel shows first, and in the first that calls `Stepper` that the
-    page has one, too; returns whether there is any. A panel of another world than Colored MNIST is left as it is: a
-    page has no pictures to train on but its digits.
+    """Note in each cell that calls `live` what its panel shows first, and in what it differs from the notebook's; in
+    the first that calls `Stepper`, that the page has one, too. Returns whether there is any. A panel of another world
+    than Colored MNIST is left as it is: a page has no pictures to train on but its digits.
 
     lesson: such as 03_irmv1, whose method a panel shows where its cell names none.
     """
@@ -68,28 +68,64 @@ def mark_panels(notebook: Any, lesson: str = "") -> bool:
     for cell in steppers[:1]:
         cell.metadata["exact"] = True
     panels = [(cell, called(cell.source, "live")) for cell in code]
-    marked = bool(steppers)
+    marked, own = bool(steppers), _own(code)
     for cell, words in panels:
         if words is not None and not {*words} & (WORLDS.keys() - {Recipe.world}):
             marked = True
             words = [*words, topic]
             start = next((word for known in (PRESETS, METHODS) for word in words if word in known), METHODS[0])
             missing = next((label(word) for word in words if word in ALGORITHMS and word not in METHODS), "")
-            cell.metadata["live"] = {"start": start, "missing": missing}
+            note = ""
+            if missing:
+                note = f"A step of {missing} is itself a training, and runs in the notebook only. "
+                note += "Here are the methods it is compared with."
+            elif any(own & _names(call) for call in _calls(cell.source) if _function(call) == "live"):
+                method = label(PRESETS[start].method if start in PRESETS else start)
+                note = f"The page trains the library's {method}; your own class runs in the notebook."
+            cell.metadata["live"] = {"start": start, "note": note}
     return marked
 
 
 def called(source: str, function: str) -> list[str] | None:
     """The words that a cell gives to the functions it calls, where `function` is one of them: those of `live` tell its
     method and its preset. None where it does not call it."""
-    try:
-        calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
-    except (SyntaxError, ValueError):  # a magic of IPython
-        return None
-    if function not in [getattr(call.func, "attr", getattr(call.func, "id", "")) for call in calls]:
+    calls = _calls(source)
+    if function not in map(_function, calls):
         return None
     given = [value for call in calls for value in (*call.args, *(keyword.value for keyword in call.keywords))]
     return [value.value for value in given if isinstance(value, ast.Constant) and isinstance(value.value, str)]
+
+
+def _own(code: Sequence[Any]) -> set[str]:
+    """The names of the classes that a notebook defines itself, and of what it assigns from these."""
+    own: set[str] = set()
+    for cell in code:
+        for node in _nodes(cell.source):
+            if isinstance(node, ast.ClassDef):
+                own.add(node.name)
+            elif isinstance(node, ast.Assign) and own & _names(node.value):
+                own |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return own
+
+
+def _nodes(source: str) -> list[ast.AST]:
+    """A cell's syntax, outer parts first; none where it holds a magic of IPython."""
+    try:
+        return [*ast.walk(ast.parse(source))]
+    except (SyntaxError, ValueError):
+        return []
+
+
+def _calls(source: str) -> list[ast.Call]:
+    return [node for node in _nodes(source) if isinstance(node, ast.Call)]
+
+
+def _function(call: ast.Call) -> str:
+    return str(getattr(call.func, "attr", getattr(call.func, "id", "")))
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
 
 
 def write_live(site: Path) -> None:
