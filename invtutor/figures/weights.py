@@ -22,6 +22,7 @@ def two_groups(
     ax = tidy(ax)
     low, high = span or (values.min().item(), values.max().item())
     places, step = np.linspace(low, high if high > low else low + 1, 11, retstep=True)
+    ends: list[tuple[float, float]] = []
     for group, color, hatch, name, shift in (
         (conflicting, COLORS[1], "//", "conflicting", -0.22),
         (~conflicting, COLORS[0], "", "aligned", 0.22),
@@ -31,8 +32,11 @@ def two_groups(
         ax.bar(places + shift * step, found, 0.42 * step, color=color, hatch=hatch, edgecolor="white")
         top, sign = found.argmax(), 1 if shift > 0 else -1  # the name stands on the group's tallest bar
         at, side = (places[top] + (shift - 0.21 * sign) * step, found[top]), "left" if sign > 0 else "right"
-        note(ax, name, at, (3 * sign, 3), color=color, fontsize=NORMAL, ha=side, weight="bold")
-    ax.set(xlabel=xlabel, ylabel="share of the group", ylim=(0, 1.12))
+        meet = [y for x, y in ends if x > at[0] and abs(y - at[1]) < 0.1]  # names that would run into each other
+        place, lift = (at[0], max(at[1], *meet, 0)), 3 + 1.4 * NORMAL * len(meet)
+        note(ax, name, place, (3 * sign, lift), color=color, fontsize=NORMAL, ha=side, weight="bold")
+        ends.append(at)
+    ax.set(xlabel=xlabel, ylabel="share of the group", ylim=(0, 1.2 if lift > 3 else 1.12))
     return ax
 
 

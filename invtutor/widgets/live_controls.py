@@ -79,7 +79,7 @@ def arranged(controls: Mapping[str, Any], recipe: Recipe) -> list[Any]:
     rates lies folded."""
 
     def grid(names: Sequence[str]) -> Any:
-        layout = {"grid_template_columns": "repeat(auto-fill, minmax(270px, 1fr))", "max_width": "900px"}
+        layout = {"grid_template_columns": "repeat(auto-fill, minmax(min(270px, 100%), 1fr))", "max_width": "900px"}
         return ipywidgets.GridBox([controls[name] for name in names], layout=layout)
 
     world = [name for name in _places(recipe) if name in controls]

@@ -118,7 +118,8 @@ class Panel(Shown):
         self._held = False
         self.image = blank(width, height)
         self.html = ipywidgets.HTML(layout=ipywidgets.Layout(min_height="5em", max_width=f"{width}px"))
-        self.ui = ipywidgets.VBox([ipywidgets.HBox(list(controls.values())), self.image, self.html])
+        row = ipywidgets.HBox(list(controls.values()), layout={"flex_flow": "row wrap"})
+        self.ui = ipywidgets.VBox([row, self.image, self.html])
         self._refresh()
         self._raise()
         for control in controls.values():

@@ -67,6 +67,16 @@ def test_bars_stand_at_their_values() -> None:
     assert [height for _, height in aligned] == pytest.approx([0, 0, 0, 2 / 3, 0, 0, 0, 0, 0, 0, 1 / 3])
 
 
+@pytest.mark.parametrize(("high", "low"), [(1.0, 0.9), (0.3, 0.3), (0.9, 1.0)])
+def test_the_groups_names_do_not_run_into_each_other(high: float, low: float) -> None:
+    """Their tallest bars stand side by side, the conflicting ones on the right or on the left."""
+    conflicting = torch.arange(100) < 20
+    ax = two_groups(torch.where(conflicting, high, low), conflicting, xlabel="s", span=(0.0, 1.0))
+    first, second = (text.get_window_extent() for text in ax.texts)
+    assert not first.overlaps(second)
+    assert max(first.y1, second.y1) < ax.figure.bbox.y1, "nothing is cut off"
+
+
 def test_the_budget_moves_histogram_and_numbers(traces: dict[float, Trace]) -> None:
     panel = budget_panel(traces)
     assert "K = 30%" in panel.text
