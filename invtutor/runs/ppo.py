@@ -10,10 +10,10 @@ with π₀ and V₀ as they were when it played. Its advantages A are generalize
 
     γ  discount        λ  decay        ε  clip        b  entropy        c  value
 
-Their values, Adam's and the bound of the gradient are those with which procgen's authors trained (Cobbe et al. 2020,
-arXiv 1912.01588, and their code). Differences from their code: 1. rewards are not divided by a running deviation: the
-game says what they are; 2. the squares of the values' errors are not clipped, as they are not in PPO's paper; 3. policy
-and values start near zero.
+In the objective's first term those of a minibatch are scaled to mean 0 and deviation 1, as in procgen's authors' code.
+The constants are those of their paper (Cobbe et al. 2020, arXiv 1912.01588) and, for c and the bound of the gradient,
+of that code. Differences from it: 1. rewards are not divided by a running deviation: the game says what they are;
+2. the values' errors are not clipped, as they are not in PPO's paper; 3. values start near zero, as the policy does.
 """
 
 from dataclasses import dataclass
