@@ -10,7 +10,7 @@ PROFILES: tuple[Profile, ...] = get_args(Profile)
 
 # Every profile is the published protocol under a budget. How the quick values were chosen is told in the README.
 SHARED: Mapping[str, Mapping[str, Any]] = {
-    "smoke": {"width": 32, "batch_size": 500, "steps": 40, "anneal": 15, "every": 10},
+    "smoke": {"width": 32, "batch_size": 500, "steps": 24, "anneal": 9, "every": 8},
     "quick": {"width": 128, "batch_size": 1500, "steps": 450, "anneal": 200},
     "paper": {"width": 390, "batch_size": None, "steps": 501, "anneal": 190},
 }

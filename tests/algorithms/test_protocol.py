@@ -45,6 +45,8 @@ def tensors(environment: Environment) -> list[torch.Tensor]:
 
 
 def train(algorithm: Algorithm, environments: Sequence[Environment], **options: Any) -> list[dict[str, float]]:
+    if hasattr(algorithm, "inner_steps"):  # whose number is nothing that these tests ask about
+        algorithm.inner_steps = 20
     environments = algorithm.prepare(environments)
     optimizer = torch.optim.Adam(algorithm.parameters(), lr=0.01)
     return fit(algorithm, optimizer, environments, 12, every=1, progress=False, **options).records

@@ -365,12 +365,12 @@ def test_training_does_not_touch_the_first_weights_of_the_next_run(digits: Digit
 
 
 def test_schedules(digits: Digits) -> None:
-    chosen = schedules(smoke("irmv1"), IRMv1(torch.nn.Identity(), penalty_weight=1e4))
+    chosen = schedules(smoke("irmv1", anneal=15), IRMv1(torch.nn.Identity(), penalty_weight=1e4))
     assert set(chosen) == {"penalty_weight"}
     assert [chosen["penalty_weight"](step) for step in (0, 14, 15)] == [1.0, 1.0, 1e4]
-    small = schedules(smoke("vrex"), VREx(torch.nn.Identity(), penalty_weight=0.2))["penalty_weight"]
+    small = schedules(smoke("vrex", anneal=15), VREx(torch.nn.Identity(), penalty_weight=0.2))["penalty_weight"]
     assert [small(step) for step in (0, 14, 15)] == [0.2] * 3, "annealing never raises a small weight"
-    risen = schedules(smoke("vrex", ramp=10), VREx(torch.nn.Identity(), penalty_weight=5.0))["penalty_weight"]
+    risen = schedules(smoke("vrex", anneal=15, ramp=10), VREx(torch.nn.Identity(), penalty_weight=5.0))["penalty_weight"]
     assert [risen(step) for step in (14, 15, 20, 25, 39)] == [1.0, 1.0, 3.0, 5.0, 5.0], "from 1 along a straight line"
     algorithm = assemble(tiny("erm"), digits).algorithm
     assert schedules(smoke("erm"), algorithm) == {}
