@@ -109,7 +109,7 @@ def test_every_picture_has_alt_text(notebook: nbformat.NotebookNode) -> None:
 def test_every_alt_text_is_written_by_the_run(notebook: nbformat.NotebookNode) -> None:
     """A sentence that stands in the cell whole could be of another picture than the run's."""
     calls = [node for cell in cells(notebook, "code") for node in ast.walk(ast.parse(cell.source))]
-    told = [call.args[1] for call in calls if isinstance(call, ast.Call) and ast.unparse(call.func) == "picture"]
+    told = [call.args[-1] for call in calls if isinstance(call, ast.Call) and ast.unparse(call.func) == "picture"]
     assert told and not [ast.unparse(text) for text in told if isinstance(text, ast.Constant)]
 
 

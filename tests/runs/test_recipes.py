@@ -370,7 +370,8 @@ def test_schedules(digits: Digits) -> None:
     assert [chosen["penalty_weight"](step) for step in (0, 14, 15)] == [1.0, 1.0, 1e4]
     small = schedules(smoke("vrex", anneal=15), VREx(torch.nn.Identity(), penalty_weight=0.2))["penalty_weight"]
     assert [small(step) for step in (0, 14, 15)] == [0.2] * 3, "annealing never raises a small weight"
-    risen = schedules(smoke("vrex", anneal=15, ramp=10), VREx(torch.nn.Identity(), penalty_weight=5.0))["penalty_weight"]
+    ramp = smoke("vrex", anneal=15, ramp=10)
+    risen = schedules(ramp, VREx(torch.nn.Identity(), penalty_weight=5.0))["penalty_weight"]
     assert [risen(step) for step in (14, 15, 20, 25, 39)] == [1.0, 1.0, 3.0, 5.0, 5.0], "from 1 along a straight line"
     algorithm = assemble(tiny("erm"), digits).algorithm
     assert schedules(smoke("erm"), algorithm) == {}
