@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 
 # A waiting OpenMP thread spins by default and starves its neighbors when the cores are busy (a classroom server,
@@ -16,7 +17,8 @@ os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "4000000")
 
 # Kernels run in their lessons' folders: a relative path would mean another place there.
 if folder := os.environ.get("INVTUTOR_DATA"):
-    os.environ["INVTUTOR_DATA"] = os.path.abspath(os.path.expanduser(folder))
+    with suppress(OSError):  # the folder that one is in may be gone
+        os.environ["INVTUTOR_DATA"] = os.path.abspath(os.path.expanduser(folder))
 del folder
 
 __version__ = "0.1.0"

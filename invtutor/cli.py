@@ -10,12 +10,15 @@ import subprocess
 import sys
 import webbrowser
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import quote
 
 from invtutor import doctor
 from invtutor.course import copies, kernel, lessons, links, runner, whole
 from invtutor.course.grading import command as grading
+from invtutor.files import same
 from invtutor.tables import commands as tables
 from invtutor.words import named, shown
 
@@ -24,40 +27,71 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 1 for what fails on the way, 2 for a wrong call, 130 after Ctrl-C."""
-    if argv is None:  # the real command: told to end, it cleans up as after Ctrl-C
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    endings = [each for each in ("SIGTERM", "SIGHUP") if argv is None and hasattr(signal, each)]
+    for each in endings:  # the real command: told to end, or left by its terminal, it cleans up as after Ctrl-C
+        if signal.getsignal(number := getattr(signal, each)) is not signal.SIG_IGN:  # as `nohup` sets it
+            signal.signal(number, signal.default_int_handler)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed; else the first file that we open would have its number
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal, or a pipe, that has no λ
             stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "replace")
     try:
-        arguments = _parser().parse_args(argv)
-        if out := getattr(arguments, "out", None):
-            lessons.refuse_own_folder(out)
-        return int(arguments.command(arguments))
-    except SystemExit as ended:  # argparse, after --help or a wrong call
-        return int(ended.code or 0)
+        os.getcwd()
+    except OSError:
+        return _complain("The folder that you are in is gone; change to another.", 1)
+    try:
+        return _called(argv)
     except ValueError as error:
         return _complain(error, 2)
-    except BrokenPipeError:  # whoever read our output has enough, as in `invtutor lessons | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
     except KeyboardInterrupt:
         if argv is None:  # one more Ctrl-C, while Python itself ends, would change the status
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            for each in ("SIGINT", *endings):
+                signal.signal(getattr(signal, each), signal.SIG_IGN)
         return _complain("stopped", 130)
     except Exception as error:  # a disk that is full, digits that cannot be had, and what nobody thought of
+        if _unheard() and isinstance(error, BrokenPipeError):  # who read us has enough, as in `invtutor lessons | head`
+            return 141
         if os.environ.get("INVTUTOR_TRACEBACK"):
             raise
         told = isinstance(error, OSError | FloatingPointError) or type(error).__module__.startswith("invtutor")
         return _complain(error if told else f"{type(error).__name__}: {error}", 1)
 
 
+def _called(argv: Sequence[str] | None) -> int:
+    """Run the command; what it has printed is out when it returns, or an OSError says that it is not."""
+    try:
+        arguments = _parser().parse_args(argv)
+        if out := getattr(arguments, "out", None):
+            lessons.refuse_own_folder(out)
+        status = int(arguments.command(arguments))
+    except SystemExit as ended:  # argparse, after --help or a wrong call
+        status = int(ended.code or 0)
+    sys.stdout.flush()
+    return status
+
+
+def _unheard() -> bool:
+    """Whether there is nobody, or no room, for what we print. It is then left: Python, which would write it when it
+    ends, would complain and change the status."""
+    lost = False
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            lost = True
+    return lost
+
+
 def _complain(message: object, status: int) -> int:
     """One line on stderr, whatever the message quotes: no control characters, and not without end."""
     line = " ".join(str(message).split())
     line = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in line)
-    print(f"invtutor: error: {line if len(line) <= 1000 else f'{line[:600]} … {line[-300:]}'}", file=sys.stderr)
+    with suppress(OSError):  # nobody, or no room, for it: the status tells
+        print(f"invtutor: error: {line if len(line) <= 1000 else f'{line[:600]} … {line[-300:]}'}", file=sys.stderr)
+    _unheard()
     return status
 
 
@@ -196,6 +230,15 @@ def _named_lessons(arguments: argparse.Namespace) -> list[lessons.Lesson]:
     return list({found.path: found for found in map(lessons.find, arguments.lesson)}.values())
 
 
+def _of_course(name: str, besides: Path | None = None) -> lessons.Lesson:
+    """A lesson of the course, or a notebook that lies in the folder `besides`. Raises ValueError for any other."""
+    found = lessons.find(name)
+    own = found.path.name in [path.name for path in lessons.paths()]
+    if not (own or (besides and same(found.path.parent, besides))):
+        raise ValueError(f"{found.path} is no lesson of the course{f', nor in {besides}' if besides else ''}.")
+    return found
+
+
 def _limits(arguments: argparse.Namespace) -> kernel.Limits:
     return kernel.Limits(arguments.timeout, arguments.max_output, arguments.memory)
 
@@ -204,15 +247,15 @@ def _limits(arguments: argparse.Namespace) -> kernel.Limits:
 
 
 def _lab(arguments: argparse.Namespace) -> int:
-    first = lessons.find(arguments.lesson).path.name
     if arguments.in_place and arguments.folder:
         raise ValueError("Give either DIR or --in-place: nothing is copied in place.")
     folder = lessons.folder() if arguments.in_place else Path(arguments.folder or "invtutor-lessons")
+    first = _of_course(arguments.lesson, besides=folder).path.name
     if not arguments.in_place:
         for name in copies.copy_lessons(folder):
             print(f"{folder / name} has changes of yours and stays as it is.")
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder.resolve()}"]
-    command.append(f"--LabApp.default_url=/lab/tree/{first}")
+    command.append(f"--LabApp.default_url=/lab/tree/{quote(os.fsencode(first))}")
     if arguments.no_browser or not _has_browser():
         command.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -302,7 +345,7 @@ def _lessons(arguments: argparse.Namespace) -> int:
 
 
 def _link(arguments: argparse.Namespace) -> int:
-    lesson = lessons.find(arguments.lesson)
+    lesson = _of_course(arguments.lesson)
     if arguments.host:
         print(*links.hosted_link(arguments.host, arguments.repo, arguments.ref, lesson), sep="\n")
         print(f"\n{links.first_cell(arguments.repo, arguments.ref)}")

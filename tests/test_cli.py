@@ -7,6 +7,7 @@ import sys
 import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_lessons import write_lesson
@@ -15,6 +16,7 @@ from invtutor import doctor
 from invtutor.cli import main
 from invtutor.course import lessons, runner
 from invtutor.runs import session as sessions
+from invtutor.runs.recipe import Recipe
 from invtutor.tables import executors, plan, reading
 from invtutor.tables.store import MEASURED
 from invtutor.worlds import colored_mnist
@@ -28,6 +30,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     work.mkdir()
     write_lesson(folder, "00_start")
+    write_lesson(tmp_path, "elsewhere")
     write_lesson(folder, "03_irmv1", "if seed == 5:\n    raise RuntimeError('broken')")
     monkeypatch.setattr(lessons, "folder", lambda: folder)
     monkeypatch.chdir(work)
@@ -136,6 +139,8 @@ def test_run(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["link", "me/it"], "the following arguments are required: --ref"),
         (["lab", "there", "--in-place"], "Give either DIR or --in-place"),
         (["lab", "--lesson", "9"], "There is no lesson '9'"),
+        (["lab", "--lesson", "../elsewhere.ipynb"], "elsewhere.ipynb is no lesson of the course, nor in invtutor-less"),
+        (["link", "me/it", "--ref", "v1", "--lesson", "../elsewhere.ipynb"], "elsewhere.ipynb is no lesson of the cou"),
         (["dance"], "invalid choice: 'dance'"),
         ([], "the following arguments are required: COMMAND"),
     ],
@@ -310,6 +315,23 @@ def test_a_method_whose_result_cannot_be_written(
     assert not Path("out").exists()
 
 
+def test_a_result_that_another_call_wrote_meanwhile_stays(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call, replay = ["-p", "profile=smoke", "-p", "steps=2", "-p", "world=spirals", "--out", "out"], sessions.replay
+
+    def meanwhile(recipe: Recipe, *words: Any, **options: Any) -> object:
+        if recipe.algorithm == "erm":
+            assert main(["run", "vrex", *call]) == 0
+        return replay(recipe, *words, **options)
+
+    monkeypatch.setattr(sessions, "replay", meanwhile)
+    assert main(["run", "erm", *call]) == 1
+    said = capsys.readouterr().err
+    assert said == "invtutor: error: Trained, but out/result.json is not a result of erm; choose another folder.\n"
+    assert json.loads(Path("out/result.json").read_text())["method"] == "vrex"
+
+
 def test_lessons(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lessons"]) == 0
     said = capsys.readouterr().out.splitlines()
@@ -395,6 +417,30 @@ def test_every_terminal_can_show_what_is_said(tmp_path: Path, encoding: str, mod
     assert listed.returncode == 0 and listed.stderr == b"" and b"?, the weight of IRMv1" in listed.stdout
     wrong = subprocess.run([*command, "run", "λ"], env=env, capture_output=True, cwd=tmp_path, check=False)
     assert wrong.returncode == 2 and wrong.stderr.count(b"\n") == 1 and b"Traceback" not in wrong.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device is full here")
+def test_what_nobody_hears(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """A reader who has enough, as `head` has; a full disk; streams that are closed."""
+    read, write = os.pipe()
+    os.close(read)
+    full = "invtutor: error: [Errno 28] No space left on device\n"
+    for file, status, said in ((write, 141, ""), ("/dev/full", 1, full)):
+        with open(file, "w") as stream:  # which Python closes when it ends
+            monkeypatch.setattr(sys, "stdout", stream)
+            assert main(["--version"]) == status
+        assert capfd.readouterr().err == said
+    monkeypatch.setattr(sys, "stdout", None)
+    with open("/dev/full", "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert main(["dance"]) == 2
+    capfd.readouterr()
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert (main(["--version"]), main(["dance"])) == (0, 2)
+    for name in ("stdin", "stdout", "stderr"):
+        getattr(sys, name).close()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_what_nobody_thought_of_is_one_line(
