@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import io
 import os
+import tempfile
 import time
 import urllib.request
 import zlib
@@ -50,8 +51,10 @@ class DigitsError(RuntimeError):
 
 
 def cache_folder() -> Path:
-    """The folder of the user's cache that holds downloaded and drawn digits."""
-    return user_cache_path("invtutor", appauthor=False)
+    """The folder of the user's cache that holds downloaded and drawn digits; of somebody who has no home, in the
+    temporary folder."""
+    found = user_cache_path("invtutor", appauthor=False)
+    return found if found.is_absolute() else Path(tempfile.gettempdir(), "invtutor-cache")
 
 
 def data_folder() -> Path:
@@ -154,7 +157,8 @@ def _read(raw: Path, names: Iterable[str]) -> tuple[Contents, Faults]:
             try:
                 contents[name] = _content(path, *FILES[name])
             except (FileNotFoundError, NotADirectoryError):
-                continue
+                if path.is_symlink():  # to a disk that is not there, perhaps: somebody's, and not to be replaced
+                    faults.setdefault(name, (path.name, "a link that leads nowhere"))
             except (OSError, EOFError, zlib.error) as error:
                 faults.setdefault(name, (path.name, _line(error)))
             else:
@@ -224,13 +228,14 @@ def _fetch(name: str, deadline: float) -> bytearray:
     for mirror in MIRRORS:
         try:
             return _checked(_answer(f"{mirror}{name}.gz", name, deadline), *FILES[name])
-        except (OSError, EOFError, HTTPException, zlib.error) as error:
+        except (OSError, EOFError, HTTPException, ValueError, zlib.error) as error:  # ValueError: a malformed proxy
             failures.append(_line(error))
     raise OSError("; ".join(dict.fromkeys(failures)))  # one reason, such as no network, is often every mirror's
 
 
 def _answer(url: str, name: str, deadline: float) -> io.BytesIO:
-    """What `url` answers, with a progress bar. Raises `TimeoutError` at the `deadline` of the monotonic clock."""
+    """What `url` answers, with a progress bar. Raises `TimeoutError` at the `deadline` of the monotonic clock, and
+    OSError for more than the file can be when it is packed."""
 
     def left() -> float:
         if (seconds := deadline - time.monotonic()) <= 0:
@@ -238,13 +243,15 @@ def _answer(url: str, name: str, deadline: float) -> io.BytesIO:
         return seconds
 
     request = urllib.request.Request(url, headers={"User-Agent": "invtutor"})
-    content = io.BytesIO()
+    content, most = io.BytesIO(), FILES[name][0] + (1 << 20)
     with urllib.request.urlopen(request, timeout=min(CONNECT_SECONDS, left())) as answer:
-        length = int(answer.headers.get("Content-Length") or 0)
-        with tqdm(total=length or None, desc=name, unit="B", unit_scale=True) as bar:
+        length = getattr(answer, "length", None)  # None where the server does not say
+        with tqdm(total=length and min(length, most), desc=name, unit="B", unit_scale=True) as bar:
             while part := answer.read1(1 << 16):  # read1: what has come, so that a trickle meets the deadline, too
                 content.write(part)
                 bar.update(len(part))
                 left()
+                if content.tell() > most:
+                    raise OSError(f"damaged, over {most:,} bytes")
     content.seek(0)
     return content

@@ -368,6 +368,55 @@ def test_what_comes_with_a_wrong_checksum_is_thrown_away(small, serve, tmp_path,
     assert not (tmp_path / "data").exists()
 
 
+def endless(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "9" * 400)
+    handler.end_headers()
+    try:
+        while True:
+            handler.wfile.write(bytes(1 << 16))
+    except OSError:
+        pass  # the reader has enough
+
+
+def nonsense(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "a lot")
+    handler.end_headers()
+    handler.wfile.write(content)
+
+
+def test_what_comes_without_end_is_not_gathered(serve, tmp_path) -> None:
+    serve(endless)
+    with pytest.raises(DigitsError, match=r"damaged, over 1,072,112 bytes"):
+        load_digits("mnist")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_length_that_is_none_is_no_trouble(serve) -> None:
+    serve(nonsense)
+    assert load_digits("mnist").source == "mnist"
+
+
+def test_a_malformed_proxy_is_named(small, monkeypatch) -> None:
+    monkeypatch.setenv("http_proxy", "http:/127.0.0.1")
+    monkeypatch.setattr(mnist, "MIRRORS", ["http://example.invalid/"])
+    with pytest.raises(DigitsError, match=r"failed \(train-images-idx3-ubyte: proxy URL with no authority"):
+        load_digits("mnist")
+
+
+def test_a_link_to_what_is_not_there_now_stays(small, serve, tmp_path) -> None:
+    """Its disk may come back."""
+    raw = place({name: content for name, content in small.items() if name != NAMES[1]}, tmp_path / "data")
+    (raw / NAMES[1]).symlink_to("/unplugged/labels")
+    assert mnist.look() == f"{NAMES[1]} (a link that leads nowhere) in {raw}"
+    serve(whole)
+    assert load_digits("mnist").source == "mnist"
+    assert os.readlink(raw / NAMES[1]) == "/unplugged/labels" and contents(tmp_path / "cache") == {
+        NAMES[1]: small[NAMES[1]]
+    }
+
+
 @pytest.mark.parametrize("answer", [silence, trickle])
 def test_a_stalling_server_meets_the_time_limit(serve, monkeypatch, tmp_path, answer) -> None:
     serve(answer)
