@@ -82,7 +82,7 @@ def run_cells(
     # Sockets are files in a folder of this run alone: parallel runs on TCP race for ports. Their paths must be short.
     short = "/tmp" if os.name == "posix" and os.access("/tmp", os.W_OK) else tempfile.gettempdir()
     count = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
-    most = round(limits.max_output * 1e6)
+    most = round(min(limits.max_output * 1e6, 2.0**62))
     line = ""
 
     class Client(NotebookClient):
@@ -91,6 +91,11 @@ def run_cells(
         said = 0
         running = False
         cut = math.inf
+        family: tuple[Any, ...] = ()  # who descends from the kernel, whatever it did to its variables
+
+        def meet(self) -> None:
+            with suppress(psutil.Error, AttributeError):  # there is no kernel any more
+                self.family += tuple(psutil.Process(self.km.provisioner.pid).children(recursive=True))
 
         def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
             self.said += _weight(msg)
@@ -122,6 +127,7 @@ def run_cells(
 
     def at_end(cell: Any, cell_index: int, execute_reply: Any) -> None:
         bar.update()
+        client.meet()
         client.running = False
         for state in () if go_on else client.widget_state.values():
             for output in state.get("outputs", ()):
@@ -147,7 +153,8 @@ def run_cells(
                 at = words.index("-m")
                 words[at : at + 2] = ["-c", _TIED, str(os.getpid())]
         context = zmq.asyncio.Context()
-        context.setsockopt(zmq.MAXMSGSIZE, most)  # a connection ends before a larger message is in our memory
+        # A connection ends before a larger message is in our memory; what a kernel says of itself is smaller.
+        context.setsockopt(zmq.MAXMSGSIZE, max(most, 10**6))
         manager.client = functools.partial(manager.client, context=context)  # type: ignore[method-assign]
         client = Client(
             notebook,
@@ -167,7 +174,9 @@ def run_cells(
         except DeadKernelError:
             cause = "the kernel died, perhaps for want of memory"
         except (RuntimeError, OSError) as error:  # the limits, too
-            cause = str(error) or type(error).__name__
+            cause = str(error).strip() or type(error).__name__
+        except Exception as error:  # nbclient's, about messages that no kernel would send of itself
+            cause = f"its kernel sends what is no message: {type(error).__name__}: {error}"
         else:
             return
         finally:
@@ -182,6 +191,7 @@ _TIED = """
 import ctypes, os, runpy, signal, sys
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: who flees stays its descendant
 if os.getppid() != int(sys.argv.pop(1)):
     os._exit(1)
 runpy.run_module("ipykernel_launcher", run_name="__main__", alter_sys=True)
@@ -201,13 +211,19 @@ def _weight(thing: Any) -> int:
 
 
 def _processes(mark: str) -> list[Any]:
-    """The processes of a run: the kernel, and all that it started or left behind."""
+    """The processes of a run: the kernel, and all that it started or left behind, where they kept its variables."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.environ().get(_MARK) == mark:
                 found.append(process)
     return found
+
+
+def _lives(process: Any) -> bool:
+    with suppress(psutil.Error):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def _memory(mark: str) -> float:
@@ -240,6 +256,7 @@ def _drive(client: Any, timeout: float, variables: Mapping[str, str]) -> None:
                 limit = f"the time limit of {timeout:g} s for the lesson"
         if run.done():
             return run.result()
+        client.meet()
         client.shutdown_kernel = "immediate"
         run.cancel()
         await asyncio.gather(run, return_exceptions=True)
@@ -255,7 +272,7 @@ def _drive(client: Any, timeout: float, variables: Mapping[str, str]) -> None:
             asyncio.run(drive())
         finally:
             for _ in range(10):  # what is killed may just have started another
-                for process in (left := _processes(variables[_MARK])):
+                for process in (left := [*_processes(variables[_MARK]), *filter(_lives, client.family)]):
                     with suppress(psutil.Error):
                         process.kill()
                 if not psutil.wait_procs(left, timeout=1)[0]:

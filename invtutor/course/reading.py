@@ -40,7 +40,7 @@ def cells(path: Path) -> list[Any]:
 def _named(path: Path) -> Iterator[None]:
     try:
         yield
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path.name} cannot be read as a notebook: {error}.") from None
 
 

@@ -1,6 +1,7 @@
 """A class's notebooks graded: rows, marks that nothing in a notebook sways, and what a notebook cannot reach."""
 
 import csv
+import json
 import os
 import signal
 import socket
@@ -260,3 +261,29 @@ def test_who_handed_it_in(folder: Path, name: str, student: str) -> None:
     hand_in(folder, name, lesson="begin('00_plain')")
     (found,) = collect(folder, beside=folder / "marks")
     assert (found.student, found.name, found.lesson.name if found.lesson else "") == (student, name, "00_plain")
+
+
+def test_one_damaged_notebook_is_a_row_and_a_table_that_somebody_edits_is_his(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "abc":
+        hand_in(folder, f"{name}.ipynb", "1 + 1", lesson="begin('00_plain')")
+    notebook = nbformat.read(folder / "b.ipynb", 4)
+    notebook.cells[0]["attachments"] = {"x.png": {"image/png": 5}}  # which nbformat alone finds wrong
+    (folder / "b.ipynb").write_text(json.dumps(notebook))
+    os.mkfifo(folder / "pipe.ipynb")
+    out, call = tmp_path / "marks.csv", ["grade", str(folder), "--out", str(tmp_path / "marks.csv"), "--quiet"]
+
+    def noted(notebook: object, path: Path, *_: object, **__: object) -> None:
+        if path.name == "c.ipynb":
+            out.write_text("my remarks")
+
+    monkeypatch.setattr(marks, "run_cells", noted)
+    assert main(call) == 2
+    assert "marks.csv is not this program's, or was changed since; move it away, or" in capsys.readouterr().err
+    assert out.read_text() == "my remarks"
+    out.rename(tmp_path / "mine.csv")
+    assert main(call) == 0
+    rows = {row["student"]: row["fault"] for row in csv.DictReader(out.open(encoding="utf-8-sig"))}
+    assert rows["a"] == rows["c"] == "" and "b.ipynb cannot be read as a notebook" in rows["b"]
+    assert rows["pipe"] == "It is a link, which is not followed, or no file."

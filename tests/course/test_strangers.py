@@ -369,6 +369,10 @@ for path in {[*map(str, paths)]}:
         ("while True:\n    try: sum(range(10**6))\n    except BaseException: pass", "stopped at the time limit of 5 s"),
         ("1 +", "SyntaxError: invalid syntax"),
         ("raise KeyError", "KeyError: "),
+        (
+            "k = get_ipython().kernel; k.session.send(k.iopub_socket, 'error', {}, parent=k.get_parent('shell'))",
+            "its kernel sends what is no message: KeyError: 'ename'",
+        ),
     ],
 )  # fmt: skip
 def test_a_fault_is_one_line(tmp_path: Path, source: str, cause: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -386,19 +390,20 @@ def test_no_process_outlives_a_run(tmp_path: Path, ending: str) -> None:
     source = f"""\
 import os, subprocess, time
 children = [subprocess.Popen(["sleep", "600"]), subprocess.Popen(["sleep", "600"], start_new_session=True)]
+bare = subprocess.run(["sh", "-c", "env -i setsid sleep 600 >/dev/null 2>&1 & echo $!"], stdout=-1, text=True).stdout
 orphan = subprocess.run(["sh", "-c", "sleep 600 >/dev/null 2>&1 & echo $!"], stdout=-1, text=True).stdout
 forked = os.fork()
 if forked == 0:
     os.setsid()
     time.sleep(600)
-_ = open({str(note)!r}, "w").write(f"{{children[0].pid}} {{children[1].pid}} {{orphan}} {{forked}}")"""
+_ = open({str(note)!r}, "w").write(f"{{children[0].pid}} {{children[1].pid}} {{orphan}} {{forked}} {{bare}}")"""
     path = write(tmp_path / "a.ipynb", notebook(cell(source), cell(ending)))
     try:
         run_lesson(find(path), {}, out=tmp_path / "out", limits=Limits(timeout=6), quiet=True)
     except LessonError as error:
         assert "'fine'" not in str(error)
     pids = [int(word) for word in note.read_text().split()]
-    assert len(pids) == 4
+    assert len(pids) == 5
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
             assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

@@ -101,8 +101,7 @@ def grade(
         which = f"of {', '.join(names)} " if names else ""
         raise ValueError(f"There is no notebook {which}in {folder}.")
     for submission in submissions:
-        if os.path.lexists(place := kept / submission.name) and not is_sealed(place):
-            raise ValueError(f"{place} is not this program's, or was changed since; choose another table.")
+        _require_ours(kept / submission.name)
     with workplace(kept, "marks") as scratch:
         grading = _Grading(submissions, out, scratch, profile, limits, network)
         left = [submission for submission in submissions if submission.name not in grading.rows]
@@ -124,12 +123,24 @@ def _refuse(folder: Path, out: Path, kept: Path) -> None:
         raise ValueError(f"There is no folder {folder}.")
     if out.suffix != ".csv":
         raise ValueError(f"Parameter `out` should be the name of a table, ending in .csv. Found {str(out)!r}.")
-    lessons.refuse_own_folder(out.parent)
+    for place in (out.parent, kept):
+        lessons.refuse_own_folder(place)
     if same(folder, kept):
         raise ValueError(f"{folder} is where the executed copies go; choose another table.")
+    _require_table(out, kept)
+
+
+def _require_ours(place: Path) -> None:
+    """Raises ValueError where an executed copy would replace anything else."""
+    if os.path.lexists(place) and not is_sealed(place):
+        raise ValueError(f"{place} is not this program's, or was changed since; choose another table.")
+
+
+def _require_table(out: Path, kept: Path) -> None:
+    """Raises ValueError where the table would replace anything else."""
     known = read_manifest(kept / MANIFEST)
     if os.path.lexists(out) and not (known and is_known(out, known.get(out.name, ()))):
-        raise ValueError(f"{out} is not this program's, or was changed since; choose another table.")
+        raise ValueError(f"{out} is not this program's, or was changed since; move it away, or choose another table.")
 
 
 class _Grading:
@@ -193,6 +204,7 @@ class _Grading:
             if self.watch and (changed := self.watch.changed()):
                 raise LessonError(f"{submission.name} changed {changed[0]}: no mark after it can be trusted")
             place = self.kept / submission.name
+            _require_ours(place)
             place.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(place, text)
             self.rows[submission.name] = rows
@@ -210,7 +222,9 @@ class _Grading:
         return rows or [Row(*who, "", "", 0, "", *run)]
 
     def write_table(self) -> None:
-        """Write the rows so far, told of first in the manifest, so that a kill leaves no table that nobody knows."""
+        """Write the rows so far, told of first in the manifest, so that a kill leaves no table that nobody knows.
+        Raises ValueError where somebody has put anything in its place meanwhile, or has written into it."""
+        _require_table(self.out, self.kept)
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(Row._fields)

@@ -48,19 +48,20 @@ def collect(folder: Path, wanted: Collection[str] = (), *, beside: Path) -> list
     codes = {name: _code(lesson.path) for name, lesson in known.items()}
     found = []
     for path in _notebooks(folder, beside):
-        name, content, lesson, fault = path.relative_to(folder), b"", None, ""
+        name, content, code, lesson, fault = path.relative_to(folder), b"", list[str](), None, ""
         try:
             if not stat.S_ISREG(os.lstat(path).st_mode):
-                raise ValueError("It is a link, which is not followed.")
+                raise ValueError("It is a link, which is not followed, or no file.")
             content = path.read_bytes() if path.stat().st_size <= LARGEST else b""
             lesson = lessons.find(path)
             if lesson.name not in known:
                 raise ValueError(f"It is no lesson of this course, but {lesson.name}.")
+            code = _code(path)
         except (ValueError, OSError) as error:
             lesson, fault = None, str(error)
         own = known[lesson.name] if lesson else None
         if not wanted or own is None or own.name in wanted:
-            untouched = own is not None and _code(path) == codes[own.name]
+            untouched = own is not None and code == codes[own.name]
             found.append(
                 Submission(_student(name, own), name.as_posix(), path, checksum(content), own, fault, untouched)
             )
