@@ -161,7 +161,7 @@ def _cast(hint: Any, limits: Range | None, given: object) -> Any:
         elif part is float:
             fits = type(given) in (int, float)
             if fits:
-                given = float(given)  # type: ignore[arg-type]
+                given = float(given) + 0.0  # type: ignore[arg-type]  # -0.0 is 0.0
                 fits = math.isfinite(given) and (limits is None or given in limits)
         elif part in (bool, int, str):
             fits = type(given) is part and (part is not int or limits is None or given in limits)

@@ -19,7 +19,7 @@ from typing import Any
 
 from filelock import lock_descriptor
 
-__all__ = ["check_writable", "checksum", "clear", "finite", "foreign", "is_known", "is_sealed", "made_folder"]
+__all__ = ["alone", "check_writable", "checksum", "clear", "finite", "foreign", "is_known", "is_sealed", "made_folder"]
 __all__ += ["manifest_text", "own_folder", "put_in_place", "read_manifest", "same", "sealed", "write_atomically"]
 __all__ += ["workplace", "write_once"]
 
@@ -48,7 +48,7 @@ def write_once(path: str | os.PathLike[str], content: str, scratch: Path | None 
         try:
             os.link(whole, target)
         except OSError:  # it is there; or a file system without links, where those who write take turns
-            with _alone(target.parent), suppress(FileExistsError):  # Windows, which locks no folder, renames over none
+            with alone(target.parent), suppress(FileExistsError):  # Windows, which locks no folder, renames over none
                 if not os.path.lexists(target):
                     os.rename(whole, target)
         finally:
@@ -97,7 +97,7 @@ def workplace(folder: Path, what: str) -> Iterator[Path]:
     """
     with ExitStack() as stack:
         try:
-            folder = folder.resolve()
+            folder = Path(os.path.realpath(folder))  # `resolve` raises where links lead in a circle
             stack.enter_context(made_folder(folder))
             scratch = stack.enter_context(own_folder(folder))
         except OSError as error:
@@ -124,13 +124,14 @@ def own_folder(parent: str | os.PathLike[str]) -> Iterator[Path]:
 
 def clear(parent: str | os.PathLike[str]) -> None:
     """Remove the folders of our own that killed processes left in `parent`."""
-    for folder in Path(parent).glob(f"{PREFIX}*"):
-        if folder.name != _name(folder.parent, folder.name[len(PREFIX) :][:8]):
-            continue
-        with suppress(OSError):  # its process was killed before there was a marker, or after; else it is not empty
-            folder.rmdir()
-        if (lock := _abandoned(folder)) is not None:
-            _remove(folder, lock)
+    with suppress(OSError):  # a parent that is gone, or into which we may not look
+        for folder in Path(parent).glob(f"{PREFIX}*"):
+            if folder.name != _name(folder.parent, folder.name[len(PREFIX) :][:8]):
+                continue
+            with suppress(OSError):  # its process was killed before there was a marker, or after; else it is not empty
+                folder.rmdir()
+            if (lock := _abandoned(folder)) is not None:
+                _remove(folder, lock)
 
 
 def _name(parent: Path, drawn: str) -> str:
@@ -243,7 +244,8 @@ def is_sealed(path: str | os.PathLike[str]) -> bool:
 
 
 def _holder(content: Any) -> Any:
-    return content["metadata"] if "nbformat" in content else content
+    """What has the seal: of a notebook its metadata."""
+    return content["metadata"] if "nbformat" in content and isinstance(content.get("metadata"), dict) else content
 
 
 def _digest(content: Any) -> str:
@@ -306,7 +308,7 @@ def put_in_place(folder: Path, target: Path, manifest: str) -> None:
     known = {name: [checksum(path.read_bytes())] for path, name in names.items()}
     (folder / manifest).write_bytes(manifest_text(known).encode())
     older = folder.with_name(f"{folder.name}-older")
-    with _alone(target.parent):
+    with alone(target.parent):
         if stranger := _foreign(target, manifest):
             raise ValueError(f"{stranger} is not this program's, or was changed since; choose another folder.")
         if target.exists():
@@ -315,7 +317,8 @@ def put_in_place(folder: Path, target: Path, manifest: str) -> None:
             if stranger := _foreign(older, manifest):  # put there in the moment between
                 there = target / stranger.relative_to(older)
                 raise ValueError(f"{there} is not this program's; choose another folder.")
-            _carry(older, folder)
+            if older.exists():
+                _carry(older, folder)
             os.rename(folder, target)
         except BaseException:
             if older.exists():
@@ -327,11 +330,18 @@ def put_in_place(folder: Path, target: Path, manifest: str) -> None:
 def foreign(folder: Path, manifest: str) -> Path | None:
     """The first thing in a folder that the manifest there does not prove to be ours, or the folder itself where it is
     none; None where all is ours, or `LITTER`, or nothing is there."""
-    with _alone(folder.parent):
+    with alone(folder.parent):
         return _foreign(folder, manifest)
 
 
 def _foreign(folder: Path, manifest: str) -> Path | None:
+    try:
+        return _stranger(folder, manifest)
+    except OSError as error:  # what we may not look into is not proved to be ours
+        return Path(error.filename or folder)
+
+
+def _stranger(folder: Path, manifest: str) -> Path | None:
     if not os.path.lexists(folder):
         return None
     known = read_manifest(folder / manifest)
@@ -368,7 +378,7 @@ def _carry(source: Path, destination: Path) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Wait for the other programs that ask so of this folder, where the system can lock one."""
     with ExitStack() as stack:
         with suppress(OSError):  # no folder is there, or none that can be locked
@@ -379,5 +389,10 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
+    """All that is in a folder. Raises OSError where it may not be looked into."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for parent, folders, names in os.walk(folder, onerror=fail):
         yield from (Path(parent, name) for name in sorted(folders + names))

@@ -207,6 +207,16 @@ print(count)
     assert listed(tmp_path) == ["notes"]
 
 
+def test_where_one_may_not_look_there_is_nothing_to_clear(tmp_path: Path) -> None:
+    """Such as the home of somebody else, which a container's user may have: its name tells as much here."""
+    files.clear(tmp_path / ("x" * 300))
+    (tmp_path / "circle").symlink_to("circle")
+    files.clear(tmp_path / "circle")
+    circle = files.workplace(tmp_path / "circle", "results")
+    with pytest.raises(ValueError, match=r"^Cannot write results into "), circle:
+        pass
+
+
 def test_a_moved_folder_of_ours_is_left_to_who_moved_it(tmp_path: Path) -> None:
     _, left = work(tmp_path, tmp_path, "killed")
     left.rename(tmp_path / "rescued")
@@ -313,3 +323,22 @@ def test_folders_that_stay_empty_go_again(tmp_path: Path) -> None:
     with made_folder(tmp_path / "there" / "a" / "b"):
         (tmp_path / "there" / "a" / "file").write_text("kept")
     assert listed(tmp_path / "there") == ["a"] and listed(tmp_path / "there" / "a") == ["file"]
+
+
+def test_a_folder_of_ours_that_may_not_be_looked_into_may_hold_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with own_folder(tmp_path) as scratch:
+        (scratch / "new" / "frames").mkdir(parents=True)
+        (scratch / "new" / "frames" / "0.png").write_text("ours")
+        put_in_place(scratch / "new", tmp_path / "site", ".book.json")
+    shut, scandir = tmp_path / "site" / "frames", os.scandir
+
+    def forbid(path: Path) -> object:
+        if Path(path) == shut:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    assert foreign(tmp_path / "site", ".book.json") is None
+    monkeypatch.setattr(os, "scandir", forbid)
+    assert foreign(tmp_path / "site", ".book.json") == shut

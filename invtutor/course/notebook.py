@@ -31,7 +31,7 @@ from invtutor.algorithms import ALGORITHMS, Algorithm
 from invtutor.course import lessons
 from invtutor.course.checks import Verdict
 from invtutor.course.reading import VIEW
-from invtutor.fields import Range, fit, knobs
+from invtutor.fields import Range, fit, knobs, require
 from invtutor.files import finite, is_sealed, sealed, write_atomically
 from invtutor.runs.budgets import PROFILES
 from invtutor.runs.history import spread
@@ -289,7 +289,7 @@ class Sitting:
         display({"application/vnd.invtutor.result+json": result, "text/plain": text}, raw=True)
         if out_dir := self.parameters.get("out_dir"):
             Path(out_dir).mkdir(parents=True, exist_ok=True)
-            _require_free(out_dir)
+            _require_free(out_dir, self.name)
             write_atomically(Path(out_dir) / "result.json", sealed(json.dumps(result, allow_nan=False)))
 
     def _count(self) -> str:
@@ -308,12 +308,12 @@ def device_name(device: str) -> str:
     return f"cpu, {count} thread{'s' * (count > 1)}"
 
 
-def _require_free(out_dir: str) -> None:
-    """Raises ValueError where a result would replace a file that no lesson wrote, or that was changed since."""
+def _require_free(out_dir: str, name: str) -> None:
+    """Raises ValueError where a result would replace anything but an older one of this lesson, as it was written."""
     result = Path(out_dir) / "result.json"
-    if os.path.lexists(result) and not is_sealed(result):
-        wish = "a folder whose result.json, if it has one, is a lesson's, and unchanged"
-        raise ValueError(f"Parameter `out_dir` should be {wish}. Found {out_dir!r}.")
+    if os.path.lexists(result):
+        own = is_sealed(result) and json.loads(result.read_text(encoding="utf-8")).get("lesson") == name
+        require("out_dir", own, "a folder whose result.json, if it has one, is this lesson's, and unchanged", out_dir)
 
 
 def begin(name: str, variables: Mapping[str, Any] | None = None, **parameters: Any) -> Sitting:
@@ -341,7 +341,7 @@ def begin(name: str, variables: Mapping[str, Any] | None = None, **parameters: A
     seed = parameters.get("seed", 0)
     device = str(find_device(parameters.get("device", "auto")))
     if out_dir := parameters.get("out_dir"):
-        _require_free(out_dir)
+        _require_free(out_dir, name)
     digits = load_digits(parameters.get("source", "auto"), quiet=True)
     lesson = Sitting(name, profile, seed, device, digits, dict(parameters))
     seeds = f"{lesson.seeds} seed{'s' * (lesson.seeds > 1)} from {seed}"

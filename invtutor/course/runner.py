@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from invtutor.course import lessons
 from invtutor.course.kernel import USUAL, LessonError, Limits, run_cells
 from invtutor.course.lessons import Lesson
 from invtutor.course.reading import is_tagged, read, written
-from invtutor.files import finite, is_sealed, same, sealed, workplace, write_atomically
+from invtutor.files import checksum, finite, is_known, is_sealed, same, sealed, workplace, write_atomically
 
 __all__ = ["Report", "inject", "refresh", "refuse", "run_lesson"]
 
@@ -31,9 +32,11 @@ class Report:
 
     def __str__(self) -> str:
         """One line: the lesson, its seconds, its peak memory and its headline figure."""
-        memory = f"{self.record['peak_memory_mb']:6.0f} MB" if self.record.get("peak_memory_mb") is not None else ""
-        line = f"{self.notebook.stem:<18} {self.seconds:6.1f} s {memory:>9}  {self.record.get('headline', '')}"
-        return line.rstrip()
+        # A student's own record may say anything.
+        held, headline = (self.record.get(name) for name in ("peak_memory_mb", "headline"))
+        memory = f"{held:6.0f} MB" if isinstance(held, int | float) and 0 <= held < 1e9 else ""
+        line = f"{self.notebook.stem:<18} {self.seconds:6.1f} s {memory:>9}  {headline or ''}"
+        return "".join(sign if sign.isprintable() else "?" for sign in " ".join(line.splitlines())).rstrip()
 
 
 def run_lesson(
@@ -71,14 +74,14 @@ def run_lesson(
             """Put the notebook, and a record beside it, in `out`: both are whole before either is to be seen."""
             texts = {name: written(notebook).replace(str(scratch), str(out))}
             if record:
-                texts["result.json"] = json.dumps(finite(record), allow_nan=False)
-            for file, text in texts.items():
+                texts["result.json"] = json.dumps(finite(record), allow_nan=False, ensure_ascii=False)
+            for number, text in enumerate(texts.values()):
                 text = sealed(text.encode("utf-8", "replace").decode())  # a student's text may hold half a sign
-                (scratch / f"whole-{file}").write_text(text, encoding="utf-8", newline="\n")
-            for file in texts:
+                (scratch / f"whole-{number}").write_text(text, encoding="utf-8", newline="\n")
+            for number, file in enumerate(texts):
                 if stranger := _stranger(lesson, out / file):
                     raise LessonError(f"{lesson.path.stem}: {stranger}")
-                os.replace(scratch / f"whole-{file}", out / file)
+                os.replace(scratch / f"whole-{number}", out / file)
 
         started, failed, target = time.perf_counter(), f"{lesson.path.stem}.failed.ipynb", lesson.path.name
         try:
@@ -98,7 +101,8 @@ def run_lesson(
         except OSError as error:
             raise LessonError(f"{lesson.path.stem}: ran, but cannot be written into {out}: {error.strerror}") from None
         if not _stranger(lesson, out / failed):
-            (out / failed).unlink(missing_ok=True)
+            with suppress(OSError):  # the longest name has no place for `failed`
+                (out / failed).unlink(missing_ok=True)
     return Report(lesson.name, out / target, seconds, record)
 
 
@@ -152,9 +156,10 @@ def _stranger(lesson: Lesson, path: Path) -> str:
 
 
 def _load(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty where it holds none, or is no file: to open a pipe would wait for ever."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -167,8 +172,8 @@ def _record(lesson: Lesson, scratch: Path, out: Path) -> dict[str, Any]:
         raise LessonError(f"{lesson.path.stem}: ran to its end, but {stranger}")
     record.pop("seal", None)
     record["notebook"] = lesson.path.name
-    if "out_dir" in record.get("parameters", {}):
-        record["parameters"]["out_dir"] = str(out)
+    if isinstance(parameters := record.get("parameters"), dict) and "out_dir" in parameters:
+        parameters["out_dir"] = str(out)
     return record
 
 
@@ -176,10 +181,14 @@ def refresh(lesson: Lesson, *, limits: Limits = USUAL, quiet: bool = False) -> N
     """Execute a lesson in the quick profile on MNIST and store the outputs in the lesson itself.
 
     Sources, cell ids and metadata stay as they are; progress bars, widgets and whatever else only a live session can
-    show are left out. Raises LessonError when the lesson fails, or when an output names a folder of this machine.
+    show are left out. Raises LessonError when the lesson fails, when an output names a folder of this machine, or when
+    somebody else has written the lesson meanwhile; and ValueError where it is write-protected.
     """
     import nbformat
 
+    before = [checksum(lesson.path.read_bytes())]
+    if not is_known(lesson.path, before):
+        raise ValueError(f"{lesson.path} is write-protected, and stays as it is.")
     notebook = nbformat.read(lesson.path, as_version=4)
     metadata = copy.deepcopy(notebook.metadata)
     setting = lesson.own({"profile": "quick", "source": "mnist"})
@@ -192,7 +201,7 @@ def refresh(lesson: Lesson, *, limits: Limits = USUAL, quiet: bool = False) -> N
     for cell, source in zip(tagged, sources, strict=True):
         cell.source = source
     notebook.metadata = metadata
-    private = [str(Path.home()), str(lessons.folder().parent.resolve()), sys.prefix, tempfile.gettempdir()]
+    private = [os.path.expanduser("~"), str(lessons.folder().parent.resolve()), sys.prefix, tempfile.gettempdir()]
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
@@ -200,6 +209,8 @@ def refresh(lesson: Lesson, *, limits: Limits = USUAL, quiet: bool = False) -> N
             if shown := [path for path in private if len(path) > 1 and path + os.sep in text]:
                 where = f"{lesson.name}: cell [{cell.execution_count}]"
                 raise LessonError(f"{where} shows a folder of this machine, {shown[0]}")
+    if not is_known(lesson.path, before):
+        raise LessonError(f"{lesson.name}: somebody has written it while it ran, and so it stays as it is")
     write_atomically(lesson.path, written(notebook))
 
 

@@ -240,8 +240,8 @@ def execute(recipe: Recipe, changes: Sequence[Change], out: str | os.PathLike[st
     _check(recipe, changes)
     find_device(recipe.device)
     result = Path(out) / "result.json"
-    if os.path.lexists(result) and not (is_sealed(result) and _method(result) == recipe.algorithm):
-        raise ValueError(f"{result} is not a result of {recipe.algorithm}; choose another folder.")
+    if stranger := _stranger(result, recipe.algorithm):
+        raise ValueError(stranger)
     recipe.setting.announce()
     data = recipe.setting.load()
     with workplace(result.parent, "results"):
@@ -256,6 +256,8 @@ def execute(recipe: Recipe, changes: Sequence[Change], out: str | os.PathLike[st
             "command": session.command(),
             "note": session.note(),
         }
+        if stranger := _stranger(result, recipe.algorithm):  # of another call, or put there meanwhile
+            raise FileExistsError(f"Trained, but {stranger}")
         try:
             write_atomically(result, sealed(json.dumps(finite(record), allow_nan=False)))
         except OSError as error:
@@ -263,5 +265,10 @@ def execute(recipe: Recipe, changes: Sequence[Change], out: str | os.PathLike[st
     return session
 
 
-def _method(result: Path) -> object:
-    return json.loads(result.read_text(encoding="utf-8")).get("method")
+def _stranger(result: Path, method: str) -> str:
+    """What forbids to write a method's result there; empty where nothing does."""
+    if not os.path.lexists(result):
+        return ""
+    if is_sealed(result) and json.loads(result.read_text(encoding="utf-8")).get("method") == method:
+        return ""
+    return f"{result} is not a result of {method}; choose another folder."

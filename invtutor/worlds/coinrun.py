@@ -77,6 +77,8 @@ class Recorded:
 def read(path: Path) -> Recorded:
     """What a file holds. Raises ValueError, one line, for a file that this program has not written as it is."""
     try:
+        if path.exists() and not path.is_file():  # to open a pipe would wait for ever
+            raise OSError("no ordinary file")
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in (*KINDS, "made", "seal")}
     except KeyError as error:

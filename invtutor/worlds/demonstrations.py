@@ -5,6 +5,7 @@ level's states depend on its number and on who plays alone, not on what else is 
 """
 
 import io
+import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from invtutor.fields import check, require, within
-from invtutor.files import check_writable, made_folder
+from invtutor.files import alone, check_writable, made_folder
 from invtutor.worlds.coinrun import ACTIONS, KINDS, Recorded, coinrun_error, read, write
 from invtutor.worlds.search import Episode, Search, Seen
 
@@ -65,7 +66,7 @@ class Demonstrations:
 
         Raises ValueError where something else has its name, `DataError` where there is no procgen, and OSError.
         """
-        kept = self.there(path)
+        kept, path = self.there(path), Path(os.path.realpath(path))  # a link to the file stays one
         missing = [number for number in range(self.levels) if number not in _numbers(kept)]
         if not missing:
             return kept
@@ -99,12 +100,13 @@ class Demonstrations:
     def add(self, path: Path, made: Mapping[int, Recorded]) -> Recorded:
         """Write the file anew, with these levels besides, in their order; another call may have written meanwhile, and
         something else may have taken its name. Raises as `there` does, and OSError."""
-        kept = self.there(path)
-        parts = [kept, *(part for number, part in made.items() if number not in _numbers(kept))]
-        whole = {name: np.concatenate([getattr(part, name) for part in parts]) for name in KINDS}
-        order = np.argsort(whole["levels"], kind="stable")
-        whole |= {name: whole[name][order] for name in ("frames", "expert", "levels")}
-        write(path, recorded := Recorded(**whole, made=kept.made))
+        with alone(path.parent):
+            kept = self.there(path)
+            parts = [kept, *(part for number, part in made.items() if number not in _numbers(kept))]
+            whole = {name: np.concatenate([getattr(part, name) for part in parts]) for name in KINDS}
+            order = np.argsort(whole["levels"], kind="stable")
+            whole |= {name: whole[name][order] for name in ("frames", "expert", "levels")}
+            write(path, recorded := Recorded(**whole, made=kept.made))
         return recorded
 
     def level(self, game: Callable[..., Any], play: Episode, number: int) -> Recorded:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from invtutor.algorithms import ALGORITHMS, Algorithm, irmv1
 from invtutor.course import checks, notebook
 from invtutor.course.reading import VIEW
+from invtutor.files import sealed
 from invtutor.widgets import Panel, live
 from invtutor.worlds.digits import Digits
 
@@ -250,12 +251,13 @@ def test_guess_and_result_stand_in_one_picture(
     assert (second["guess"], second["result"], third["result"]) == (None, 0.7, None)
 
 
-def test_a_result_replaces_only_a_lesson_s(tmp_path: Path, shown: list[Any]) -> None:
+def test_a_result_replaces_only_one_of_its_lesson(tmp_path: Path, shown: list[Any]) -> None:
     result = tmp_path / "result.json"
     for _ in range(2):
         notebook.begin("x", profile="smoke", out_dir=str(tmp_path)).finish("half")
     lesson = notebook.begin("x", profile="smoke", out_dir=str(tmp_path))
-    for text in ("mine", '{"lesson": "x"}', result.read_text().replace("half", "mine")):
+    others = [sealed(text) for text in ('{"lesson": "y"}', '{"method": "erm"}')]
+    for text in ("mine", '{"lesson": "x"}', result.read_text().replace("half", "mine"), *others):
         result.write_text(text)
         with pytest.raises(ValueError, match=r"Parameter `out_dir` should be a folder whose result\.json"):
             notebook.begin("x", profile="smoke", out_dir=str(tmp_path))

@@ -8,6 +8,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import psutil  # type: ignore[import-untyped]
@@ -368,3 +369,53 @@ def test_refresh_refuses_failures_and_this_machines_folders(shelf: Path, cell: s
     with pytest.raises(LessonError, match=r"03_irmv1: cell \[2\]"):
         refresh(find(path), quiet=True)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("who", ["an editor", "its owner"])
+def test_refresh_replaces_nothing_that_somebody_else_wrote_or_protects(
+    who: str, shelf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_lesson(shelf, "03_irmv1")
+    monkeypatch.setattr(runner, "run_cells", lambda *_: path.write_text("mine"))
+    if who == "its owner":
+        path.chmod(0o444)
+    before = path.read_bytes() if who == "its owner" else b"mine"
+    assert main(["refresh", "03"]) == (2 if who == "its owner" else 1)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "stays as it is" in said and path.read_bytes() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_a_pipe_in_a_results_place_is_not_waited_for(shelf: Path, still: None, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "result.json")
+    with pytest.raises(ValueError, match="is not a result of lesson 03_irmv1; choose another folder"):
+        run_lesson(find(write_lesson(shelf, "03_irmv1")), {}, out=tmp_path)
+
+
+ODD = [
+    {"peak_memory_mb": "much", "headline": "\x1b[2Ja\nb"},
+    {"peak_memory_mb": 10**400, "headline": 5, "parameters": ["out_dir"]},
+    {"parameters": None, "metrics": [], "nbformat": 4},
+    {"nbformat": 4, "metadata": 5, "more": "\ud800"},
+]
+
+
+@pytest.mark.parametrize("odd", [*ODD, "a pipe", "deep"])
+def test_a_lessons_own_result_may_say_anything(
+    odd: Any, shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_lesson(shelf, "x" * 249)
+
+    def leave(notebook: Any, *_: object) -> None:
+        place = Path(lessons.ast.literal_eval(notebook.cells[2].source.split(" = ")[1]), "result.json")
+        if odd == "a pipe":
+            os.mkfifo(place)
+        else:
+            place.write_text("[" * 5000 if odd == "deep" else json.dumps({"lesson": path.stem, **odd}))
+
+    monkeypatch.setattr(runner, "run_cells", leave)
+    status = main(["run", str(path), "--out", str(tmp_path / "out")])
+    said = capsys.readouterr()
+    assert status == isinstance(odd, str) and said.err.count("\n") == status, said
+    assert all(line.isprintable() for line in said.out.splitlines())
+    assert status or files(tmp_path / "out") == ["result.json", path.name]

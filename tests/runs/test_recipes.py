@@ -534,6 +534,7 @@ def test_equal_recipes_have_one_text_and_one_digest_and_others_another() -> None
     shuffled = json.dumps(dict(reversed(json.loads(recipe.to_json()).items())))
     for same in (turned, spelled, Recipe.from_json(recipe.to_json()), Recipe.from_json(shuffled)):
         assert same == recipe and same.to_json() == recipe.to_json() and same.digest == recipe.digest
+    assert recipe.but(flip_rates=(-0.0, 1), l2=-0.0).digest == recipe.but(flip_rates=(0, 1), l2=0).digest
     changes = ({"seed": 1}, {"penalty_weight": 3.0}, {"classes": 10}, {"network": "residual"}, {"l1": 1.0})
     assert len({recipe.digest, *(recipe.but(**change).digest for change in changes)}) == 6
     assert re.fullmatch("[0-9a-f]{20}", recipe.digest)

@@ -1,6 +1,7 @@
 """CoinRun: the file of states, what is drawn of it, and an expert that plays a stub of the game."""
 
 import math
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -256,13 +257,15 @@ def test_wrong_options_are_refused(
     assert re.match(f"invtutor: error: {message}", capsys.readouterr().err) and not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("what", ["text", "other states", "a folder"])
+@pytest.mark.parametrize("what", ["text", "other states", "a folder", "a pipe"])
 def test_what_is_not_its_own_is_not_replaced(
     what: str, game: type[Game], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "mine.npz"
     if what == "a folder":
         path.mkdir()
+    elif what == "a pipe":
+        os.mkfifo(path)
     elif what == "text":
         path.write_text("mine")
     else:
@@ -274,6 +277,16 @@ def test_what_is_not_its_own_is_not_replaced(
     )
     assert message in capsys.readouterr().err
     assert (path.is_file() and path.read_bytes()) == before and [*tmp_path.iterdir()] == [path]
+
+
+def test_a_link_to_the_file_stays_one(game: type[Game], tmp_path: Path) -> None:
+    link, path = tmp_path / "link.npz", tmp_path / "disk" / "states.npz"
+    path.parent.mkdir()
+    for levels in ("1", "2"):
+        assert main(made(path if levels == "1" else link, "--levels", levels, "--quiet")) == 0
+        if levels == "1":
+            link.symlink_to(path)
+    assert link.is_symlink() and len(np.unique(read(path).levels)) == 2
 
 
 @pytest.mark.parametrize("what", ["text", "levels of another call"])

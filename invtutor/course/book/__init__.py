@@ -60,7 +60,7 @@ def write_book(
     is replaced as a whole. Raises ValueError, before anything runs, where `out` has anything else or two lessons have
     one name, and LessonError when a lesson fails.
     """
-    out, every = Path(out).resolve(), list(chosen) or lessons.lessons()
+    out, every = Path(os.path.realpath(out)), list(chosen) or lessons.lessons()
     _refuse(out, every, slides)
     with workplace(out.parent, "a book") as scratch:
         site = scratch / "site"
@@ -211,7 +211,7 @@ def _move_frames(notebook: Any, lesson: int, site: Path) -> None:
                 (site / frame["file"]).write_bytes(picture)
             for control in data[MIME]["controls"]:
                 control["label"], control["positions"][control["start"]]
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError):
             del data[MIME]
 
 
