@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import webbrowser
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 from small_lessons import write_lesson
 
+import invtutor
 from invtutor import doctor
+from invtutor.__main__ import main as command
 from invtutor.cli import main
 from invtutor.course import lessons, runner
 from invtutor.runs import session as sessions
@@ -441,6 +444,25 @@ def test_what_nobody_hears(monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captur
     for name in ("stdin", "stdout", "stderr"):
         getattr(sys, name).close()
     assert capfd.readouterr() == ("", "")
+
+
+def test_ctrl_c_while_it_loads(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    class Loading:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "invtutor.cli":
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(sys, "meta_path", [Loading(), *sys.meta_path])
+    monkeypatch.delitem(sys.modules, "invtutor.cli")
+    monkeypatch.delattr(invtutor, "cli")
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit, match=r"^130$"):
+            command()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capfd.readouterr().err == "invtutor: error: stopped\n"
 
 
 def test_what_nobody_thought_of_is_one_line(
