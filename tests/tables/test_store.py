@@ -189,7 +189,7 @@ def work(who, table, seeds, kill_at=0):
     links = 0
 
     def result(recipe, *_):
-        time.sleep(0.001 * (who + 1))
+        time.sleep(0.002 * (1 + (recipe.seed + who) % 7))  # now this one is the first, now that
         return Result(recipe, {"a": 1.0}, 1.0, {"by": str(who)})
 
     def watched(source, target):
@@ -204,8 +204,13 @@ def work(who, table, seeds, kill_at=0):
     return executors.reproduce(out, "smoke", [table], seeds, source="rendered", quiet=True)  # which nothing is said of
 
 
+ready, go = os.pipe()
+
+
 def forked(*task):
     if (child := os.fork()) == 0:
+        os.close(go)
+        os.read(ready, 1)  # until all are there
         try:
             work(*task)
             os._exit(0)
@@ -216,6 +221,7 @@ def forked(*task):
 
 
 children = [forked(0, "alone", 20, 10)] + [forked(who, "shared", 40) for who in range(1, 8)]
+os.close(go)
 codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 print("codes", *codes, flush=True)
 print("again", len(work(8, "alone", 20)), len(work(9, "shared", 40)))

@@ -400,6 +400,7 @@ def test_a_length_that_is_none_is_no_trouble(serve) -> None:
 
 def test_a_malformed_proxy_is_named(small, monkeypatch) -> None:
     monkeypatch.setenv("http_proxy", "http:/127.0.0.1")
+    monkeypatch.setattr("urllib.request._opener", None)  # which asks for proxies once in a process
     monkeypatch.setattr(mnist, "MIRRORS", ["http://example.invalid/"])
     with pytest.raises(DigitsError, match=r"failed \(train-images-idx3-ubyte: proxy URL with no authority"):
         load_digits("mnist")
