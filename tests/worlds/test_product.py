@@ -25,7 +25,7 @@ def triples() -> Iterator[Any]:
         yield pytest.param(world, network, method, marks=marks)
 
 
-@pytest.mark.parametrize(("world", "network", "method"), triples())
+@pytest.mark.parametrize(("world", "network", "method"), [*triples()])
 def test_it_trains(world: str, network: str, method: str) -> None:
     recipe = tiny(world, network, method)
     try:
