@@ -182,13 +182,13 @@ def refresh(lesson: Lesson, *, limits: Limits = USUAL, quiet: bool = False) -> N
 
     Sources, cell ids and metadata stay as they are; progress bars, widgets and whatever else only a live session can
     show are left out. Raises LessonError when the lesson fails, when an output names a folder of this machine, or when
-    somebody else has written the lesson meanwhile; and ValueError where it is write-protected.
+    somebody else has written the lesson meanwhile; and ValueError where it is a link or write-protected.
     """
     import nbformat
 
     before = [checksum(lesson.path.read_bytes())]
     if not is_known(lesson.path, before):
-        raise ValueError(f"{lesson.path} is write-protected, and stays as it is.")
+        raise ValueError(f"{lesson.path} is a link or write-protected, and stays as it is.")
     notebook = nbformat.read(lesson.path, as_version=4)
     metadata = copy.deepcopy(notebook.metadata)
     setting = lesson.own({"profile": "quick", "source": "mnist"})

@@ -61,7 +61,8 @@ def write_policy(path: Path, training: Training, game: Game, size: int) -> None:
     if os.path.lexists(path):
         read_policy(path, size)
     state = state_of(training, game)
-    write_atomically(path, check_library().torch.save(state, {MARK: _seal(state, size)}))
+    there = os.path.realpath(path)  # a link to it stays one
+    write_atomically(there, check_library().torch.save(state, {MARK: _seal(state, size)}))
 
 
 def read_policy(path: Path, size: int) -> dict[str, Tensor]:

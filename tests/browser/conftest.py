@@ -99,8 +99,9 @@ def lab(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cal
     root = tmp_path_factory.mktemp("lab")
     copies.copy_lessons(root / "lessons")  # the browser saves what it has opened
     for path in (root / "lessons").glob("*.ipynb"):
-        once = path.read_text(encoding="utf-8").replace("seeds: int = 0 ", "seeds: int = 1 ")
-        path.write_text(once, encoding="utf-8")
+        before, seeds, after = path.read_text(encoding="utf-8").partition("seeds: int = ")
+        assert seeds and after[0] == "0", path
+        path.write_text(f"{before}{seeds}1{after[1:]}", encoding="utf-8")
     for name, source in NOTEBOOKS.items():
         cells, kernel = [nbformat.v4.new_code_cell(source)], {"name": "python3", "display_name": "Python 3"}
         notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})  # else Lab asks for it

@@ -88,8 +88,10 @@ def test_killed_it_goes_on_and_ends_with_the_same_weights(
 
     monkeypatch.setattr(Training, "round", dies)
     assert main(made(path)) == 137 and [*tmp_path.iterdir()] == [policy_file(path)]
+    (link := policy_file(path)).rename(tmp_path / "on another disk")
+    link.symlink_to(tmp_path / "on another disk")
     monkeypatch.setattr(Training, "round", lambda self, game: (rounds.append(self.rounds), go_on(self, game)))
-    assert main(made(path)) == 0 and rounds == [3, 4, 5, 6, 7]
+    assert main(made(path)) == 0 and rounds == [3, 4, 5, 6, 7] and link.is_symlink()
     assert policy_file(path).read_bytes() == policy_file(whole).read_bytes()
     assert path.read_bytes() == whole.read_bytes()
 
