@@ -194,18 +194,25 @@ _SHAPES = _of_world(
     ("group_dro", _BY_GROUP),
 )
 
-# Every example an environment: in the paper profile on the paper's network, in the quick one on a perceptron, since a
-# residual network took too long. Its size and learning rate were set by hand on another seed, test digits in view. On
-# the perceptron the mask's effect is plainer: a small residual network at τ = 0.1 learned all wrong labels.
+# Every example an environment: in the paper profile on the paper's network, in the quick one on a perceptron, whose size
+# and learning rate were set by hand on another seed, test digits in view. A small residual network, with the values that
+# the world has for one, takes twenty times as long a run, so that it has fewer rows.
 _THRESHOLDS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 _LABELS = {"true labels": 0.0, "random labels": 1.0, "25 % noisy labels": 0.25}
 _WATCHED = {"smoke": {"every": 1}, "quick": {"every": 60}, "paper": {"every": 12_500}}
 _MISLABELLED = "mislabelled recalled", "mislabelled seen through"
-_HEART = tuple(
-    Row(f"τ = {tau:g}", "and_mask", {"world": "random_labels", "relabeled": share, "threshold": tau}, group, _WATCHED)
-    for group, share in _LABELS.items()
-    for tau in _THRESHOLDS
-)
+_LEARNED = ("train at 25%", "train at 50%", "train", "test at 50%", "test", *_MISLABELLED)
+_SMALL_RESIDUAL = {"network": "residual", "width": 4, "samples": 2000, "steps": 1500, "every": 375}
+
+
+def _by_heart(thresholds: Iterable[float], **quick: Any) -> Iterator[Row]:
+    budgets = {**_WATCHED, "quick": {**_WATCHED["quick"], **quick}}
+    for group, share in _LABELS.items():
+        for tau in thresholds:
+            changes = {"world": "random_labels", "relabeled": share, "threshold": tau}
+            yield Row(f"τ = {tau:g}", "and_mask", changes, group, budgets)
+
+
 
 # τ, β₃ and the decay of the temporal mask are the paper's; the τ of 64 levels' gradients and all rates were set by
 # hand on another seed, test levels in view.
@@ -254,8 +261,14 @@ TABLES: Mapping[str, Table] = {
     ),
     "random_labels": Table(
         "Random labels on MNIST, quick: a perceptron",
-        ("train at 25%", "train at 50%", "train", "test at 50%", "test", *_MISLABELLED),
-        _HEART,
+        _LEARNED,
+        tuple(_by_heart(_THRESHOLDS)),
+        {"smoke": 1, "quick": 3, "paper": 2},
+    ),
+    "random_labels_residual": Table(
+        "Random labels on MNIST, quick: a small residual network",
+        _LEARNED,
+        tuple(_by_heart((0.0, 0.2), **_SMALL_RESIDUAL)),
         {"smoke": 1, "quick": 3, "paper": 2},
     ),
     "group_selection": Table(

@@ -21,6 +21,7 @@ __all__ = ["cifar10"]
 ARCHIVE, MD5 = "cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"
 WHERE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 TERMS = "without a license; its author asks to be cited: Krizhevsky 2009"
+SIZE = "162 MB"
 Part = tuple[Tensor, Tensor]  # images (n, 3, 32, 32) uint8, labels (n,) int64
 
 
@@ -40,10 +41,10 @@ def _read(root: Path) -> tuple[Part, Part]:
             try:
                 found = read(folder)
             except (OSError, ImportError) as error:
-                raise DataError("CIFAR-10", error, WHERE, TERMS) from error
+                raise DataError("CIFAR-10", error, WHERE, TERMS, SIZE) from error
             if found:
                 return found
-    raise DataError("CIFAR-10", f"neither {ARCHIVE} nor torchvision's folder is in {root}", WHERE, TERMS)
+    raise DataError("CIFAR-10", f"neither {ARCHIVE} nor torchvision's folder is in {root}", WHERE, TERMS, SIZE)
 
 
 def _archive(folder: Path) -> tuple[Part, Part] | None:

@@ -34,12 +34,13 @@ FILE = "coinrun.npz"
 ACTIONS = ("right", "jump right", "left")
 WHERE = "https://github.com/openai/procgen"
 TERMS = "MIT license; its pictures are other people's, under CC0, CC BY and OGA-BY"
+SIZE = "48 MB"
 KINDS = {"frames": (np.uint8, 4), "expert": (np.float32, 2), "levels": (np.int64, 1), "unsolved": (np.int64, 1)}
 
 
 def coinrun_error(why: object) -> DataError:
     """Why the game, or the states, cannot be had."""
-    return DataError("CoinRun", why, WHERE, TERMS)
+    return DataError("CoinRun", why, WHERE, TERMS, SIZE)
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ from invtutor.worlds.missing import DataError
 __all__ = ["Frozen"]
 
 NAMES = ("resnet18", "resnet34", "resnet50")
-WHERE = "https://huggingface.co/timm, as resnet18.tv_in1k", "BSD 3-clause"
+WHERE = "https://huggingface.co/timm, as resnet18.tv_in1k", "BSD 3-clause", "47 MB"
 MEAN, DEVIATION = (
     (0.485, 0.456, 0.406),
     (0.229, 0.224, 0.225),

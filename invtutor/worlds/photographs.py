@@ -47,7 +47,7 @@ class Album:
     """
 
     source: str
-    where: tuple[str, str]
+    where: tuple[str, str, str]
     folder: Path
     files: list[tuple[str, Path]]
     labels: Tensor
@@ -101,8 +101,8 @@ class Photographs(Grouped):
 
     published: ClassVar[str]
     """The folder's name as it is published."""
-    where: ClassVar[tuple[str, str]]
-    """Where it is to be had, and on which terms."""
+    where: ClassVar[tuple[str, str, str]]
+    """Where it is to be had, on which terms, and how large it is."""
     budgets = MappingProxyType({"smoke": {"samples": 400, "test_samples": 200, "size": 32}})
 
     def load(self) -> Pictures:
@@ -156,7 +156,7 @@ class Waterbirds(Photographs):
 
     label = "Waterbirds"
     published = "waterbird_complete95_forest2water2"
-    where = "https://github.com/kohpangwei/group_DRO", "its photographs are for non-commercial use"
+    where = "https://github.com/kohpangwei/group_DRO", "its photographs are for non-commercial use", "about 0.5 GB"
     attribute = "place", "land", "water"
 
     @staticmethod
@@ -186,7 +186,7 @@ class CelebA(Photographs):
 
     label = "CelebA"
     published = "celeba"
-    where = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html", "for non-commercial research"
+    where = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html", "for non-commercial research", "1.4 GB"
     attribute = "male", "women", "men"
 
     @staticmethod

@@ -243,7 +243,21 @@ def test_random_labels_have_a_row_for_every_threshold_and_kind_of_labels() -> No
         recipes = [row.recipe(profile) for row in rows]
         network = "perceptron" if profile == "quick" else "residual"
         assert {(r.world, r.network, r.shares, r.batch_size) for r in recipes} == {("random_labels", network, 80, 1)}
-        assert all(1 < recipe.steps / recipe.every <= 8 for recipe in recipes), "it is watched on the way"
+        few = few_of(profile)
+        assert {recipe.network for recipe in few} == {"residual"}
+        assert {(recipe.threshold, recipe.relabeled) for recipe in few} == {
+            (threshold, share) for threshold in (0, 0.2) for share in (0, 0.25, 1)
+        }
+        assert all(1 < recipe.steps / recipe.every <= 8 for recipe in (*recipes, *few)), "it is watched on the way"
+        assert (profile == "quick") != ({*few} <= {*recipes}), "the paper's network has both tables"
+    own = Recipe.profile("quick", "and_mask", world="random_labels_cifar10")
+    assert {(r.network, r.width, r.samples, r.steps, r.learning_rate) for r in few_of("quick")} == {
+        (own.network, own.width, own.samples, own.steps, own.learning_rate)
+    }, "what color pictures have"
+
+
+def few_of(profile: str) -> list[Recipe]:
+    return [row.recipe(profile) for row in TABLES["random_labels_residual"].rows]
 
 
 def test_behind_the_mask_a_perceptron_sees_through_wrong_labels() -> None:
@@ -251,7 +265,7 @@ def test_behind_the_mask_a_perceptron_sees_through_wrong_labels() -> None:
     found = {
         (r.recipe.relabeled, r.recipe.threshold, r.recipe.seed): r.metrics
         for r in Store(MEASURED)
-        if r.recipe.world == "random_labels"
+        if (r.recipe.world, r.recipe.network) == ("random_labels", "perceptron")
     }
     for seed in range(3):
         by_heart = [found[1.0, tau, seed]["train"] for tau in (0, 0.05, 0.1, 0.2)]

@@ -87,7 +87,8 @@ def test_a_bad_file_is_one_line(fault: str, file: Path, capsys: pytest.CaptureFi
     assert main(call) == 1
     said = capsys.readouterr().err
     assert re.match(rf"invtutor: error: CoinRun cannot be had: .*{message}", said) and said.count("\n") == 1
-    assert "github.com/openai/procgen (MIT license; its pictures" in said and not out.exists()
+    assert "github.com/openai/procgen (MIT license; its pictures" in said and said.endswith("; 48 MB).\n")
+    assert not out.exists()
 
 
 def test_a_file_may_have_another_name(file: Path) -> None:

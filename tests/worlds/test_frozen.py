@@ -64,7 +64,7 @@ def test_weights_that_are_not_there_or_of_another_network(root: Path) -> None:
         album = Waterbirds(size=8, features=name).load()
         with pytest.raises(DataError, match=r"^The frozen network cannot be had: .*huggingface") as told:
             album.inputs(torch.tensor([0]))
-        assert message in str(told.value) and "\n" not in str(told.value)
+        assert message in str(told.value) and "\n" not in str(told.value) and "; 47 MB)." in str(told.value)
 
     fails("no.safetensors", "there is no file")
     fails("/dev/zero", "there is no file /dev/zero")

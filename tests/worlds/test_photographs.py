@@ -167,13 +167,13 @@ def test_a_recipe_trains_there(write: Callable, kind: type[Photographs], method:
 
 
 def fails(kind: type[Photographs], *parts: str) -> None:
-    """One line that names what is wrong, where the data are to be had, and on which terms."""
+    """One line that names what is wrong, where the data are to be had, on which terms, and how large they are."""
     with pytest.raises(DataError) as error:
         setting = kind(size=8)
         setting.draw(setting.load(), seeded())
     text = str(error.value)
     assert text.startswith(f"{kind.label} cannot be had: ") and "\n" not in text
-    for part in (*parts, f"It is to be had at {kind.where[0]} (", "commercial"):
+    for part in (*parts, f"It is to be had at {kind.where[0]} (", "commercial", "GB)."):
         assert part in text
 
 
