@@ -25,6 +25,7 @@ GLOSSARY = {
     "train": "accuracy over all training samples, in [0, 1]",
     "test": "accuracy over all test samples, in [0, 1]",
     "test excess risk": "KL divergence from the expert's distribution to the model's, mean over test states, in nats",
+    "blind excess risk": "the same, of one answer for all states: the expert's mean distribution in training",
     "mislabelled recalled": "share of training samples with a wrong label for which it is predicted, in [0, 1]",
     "mislabelled seen through": "share of training samples with a wrong label for which the true one is predicted",
     "train p=…": "accuracy in the training environment with that flip rate, in [0, 1]",

@@ -21,7 +21,7 @@ def add(command: Command) -> None:
     text = "the budget: smoke, quick or paper, whose full batches want a GPU (default: %(default)s)"
     added.add_argument("--profile", default="quick", metavar="NAME", help=text)
     added.add_argument(
-        "--tables", nargs="+", default=[], metavar="NAME", help="which tables (default: all but coinrun)"
+        "--tables", nargs="+", default=[], metavar="NAME", help="which tables (default: all but those of CoinRun)"
     )
     text = "seeds a row, 0 to N-1 (default: each table's own number)"
     added.add_argument("--seeds", type=int, metavar="N", help=text)

@@ -144,10 +144,19 @@ class Levels(Drawn):
     def watch(self, predict: Predictor) -> Metrics:
         """As in every world, accuracy being how often the expert's best action is the clone's; and the KL divergence
         in the test, which is by how much the clone's cross-entropy exceeds the expert's own."""
-        test = cast(Demonstrated, self.tests[0])
-        clone = predict(test.inputs).double().log_softmax(1)
-        divergence = F.kl_div(clone, test.expert.double(), reduction="batchmean")
-        return super().watch(predict) | {"test excess risk": divergence.item()}
+        clone = predict(self.tests[0].inputs).double().log_softmax(1)
+        return super().watch(predict) | {"test excess risk": self.divergence(clone)}
+
+    def final(self, predict: Predictor) -> Metrics:
+        """As in every world, and the divergence of one answer for all states: what the expert does on average in those
+        of training."""
+        usual = torch.cat([cast(Demonstrated, level).expert for level in self.train]).double().mean(0)
+        return super().final(predict) | {"blind excess risk": self.divergence(usual.log())}
+
+    def divergence(self, logarithms: Tensor) -> float:
+        """From the expert in the test to these logarithms of probabilities, (n, actions) or (actions,)."""
+        expert = cast(Demonstrated, self.tests[0]).expert.double()
+        return F.kl_div(logarithms.expand_as(expert), expert, reduction="batchmean").item()
 
 
 # A perceptron: a residual network took ten times as long.

@@ -433,10 +433,12 @@ def test_clones_of_an_expert_on_new_levels_are_alike() -> None:
 
 
 def test_what_needs_data_that_somebody_brings_is_run_where_it_is_named() -> None:
-    assert "coinrun" not in usual() and {*usual(), "coinrun"} == {*TABLES}
+    assert {*TABLES} - {*usual()} == {"coinrun", "coinrun_residual"}
     assert not any("coinrun" in name for name in plan("quick", seeds=1).values())
-    (three,) = {recipe.environments for recipe in plan("quick", ["coinrun"], 1)}
-    assert three == 64
+    both = [plan("quick", [name], 1) for name in ("coinrun", "coinrun_residual")]
+    assert {recipe.environments for planned in both for recipe in planned} == {64}
+    assert [{recipe.network for recipe in planned} for planned in both] == [{"perceptron"}, {"residual"}]
+    assert {*plan("paper", ["coinrun_residual"])} == {*plan("paper", ["coinrun"])}
 
 
 def test_risks_are_told_in_nats_with_their_interval() -> None:

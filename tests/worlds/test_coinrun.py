@@ -139,6 +139,8 @@ def test_the_divergence_is_what_cross_entropy_has_too_much(file: Path) -> None:
     q = done.algorithm.predict(test.inputs).double().softmax(1)
     assert done.metrics["test excess risk"] == pytest.approx((p * (p / q).log()).sum(1).mean().item())
     assert done.metrics["test"] == (q.argmax(1) == p.argmax(1)).double().mean().item()
+    known = torch.cat([level.expert for level in done.world.train]).double().mean(0)
+    assert done.metrics["blind excess risk"] == pytest.approx((p * (p / known).log()).sum(1).mean().item())
     perfect = {len(each): each.expert.log() for each in (done.world.pooled, test) if isinstance(each, Demonstrated)}
     blind = torch.zeros(len(done.world.pooled), len(ACTIONS))
     right = done.world.watch(lambda inputs: perfect.get(len(inputs), blind))
