@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import product
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import ClassVar
@@ -128,8 +129,11 @@ class Photographs(Grouped):
                     raise ValueError(f"{place}: {folder / name} is missing")
                 seen[name] = place
             for split, word in ((TRAIN, "training"), (TEST, "test")):
-                if not any(row[4] == split for row in rows):
-                    raise ValueError(f"{folder} has no photographs for {word}")
+                groups = {row[2:4] for row in rows if row[4] == split}
+                for label, attribute in product((0, 1), repeat=2):
+                    if (label, attribute) not in groups:
+                        group = f"label {label} and {cls.attribute[0]} {attribute}"
+                        raise ValueError(f"{folder} has no photographs for {word} of {group}")
         except (OSError, ValueError, csv.Error) as error:
             raise DataError(cls.label, error, *cls.where) from None
         files = [(place, folder / name) for place, name, *_ in rows]

@@ -227,9 +227,9 @@ def test_a_table_without_a_column_and_splits_without_photographs(root: Path) -> 
     rows = waterbirds(root)
     folder = root / "waterbird_complete95_forest2water2"
     write_rows(folder, [row for row in rows if row["split"] != 2])
-    fails(Waterbirds, "has no photographs for test")
+    fails(Waterbirds, "has no photographs for test of label 0 and place 0")
     write_rows(folder, [])
-    fails(Waterbirds, "has no photographs for training")
+    fails(Waterbirds, "has no photographs for training of label 0 and place 0")
     (folder / "metadata.csv").write_text("img_filename,y,split\n")
     fails(Waterbirds, "metadata.csv should have a column place")
     (folder / "metadata.csv").write_bytes(b"\xff\xfe\x00")
