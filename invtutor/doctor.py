@@ -62,6 +62,17 @@ def _digits() -> str:
     return f"real MNIST in {mnist.data_folder()}"
 
 
+def _brought(world: str) -> str:
+    """What a world reads that somebody has to bring; or why it cannot, and where that is to be had."""
+    from invtutor.worlds import WORLDS
+    from invtutor.worlds.missing import DataError
+
+    try:
+        return str(WORLDS[world]().load())
+    except DataError as error:
+        return str(error).partition(" cannot be had: ")[2]
+
+
 _PACKAGES = ("jupyterlab", "ipykernel", "ipywidgets", "nbclient", "papermill")
 _ESSENTIAL: Mapping[str, Callable[[], str]] = {
     "Python": lambda: f"{platform.python_version()} ({sys.executable})",
@@ -74,6 +85,10 @@ _ESSENTIAL: Mapping[str, Callable[[], str]] = {
 _OPTIONAL: Mapping[str, Callable[[], str]] = {
     "torchvision": _torchvision,
     "memory": _memory,
+    "CIFAR-10": lambda: _brought("random_labels_cifar10"),
+    "Waterbirds": lambda: _brought("waterbirds"),
+    "CelebA": lambda: _brought("celeba"),
+    "CoinRun": lambda: _brought("coinrun"),
 }
 
 

@@ -131,14 +131,8 @@ _POOLED = {"batch_size": 48}
 _BY_GROUP = {"batch_size": 12, "over": "groups", "step_size": 0.1}
 _PENALIZED = {"penalty_weight": 100.0, "anneal": 40}
 _JTT = {"first_steps": 40, "first_batch": 48, "first_rate": 5e-3, **_POOLED}
-_SEARCHED = {
-    "over": "groups",
-    "batch_size": None,
-    "learning_rate": 1.5,
-    "steps": 6,
-    "inner_steps": 120,
-    "inner_batch": 48,
-}
+_SEARCHED = {"over": "groups", "batch_size": None, "learning_rate": 1.5, "steps": 6}
+_SEARCHED |= {"inner_steps": 120, "inner_batch": 48}
 _BRIEFLY = {"smoke": {"steps": 2, "inner_steps": 5}}
 
 
@@ -193,6 +187,18 @@ _SHAPES = _of_world(
     ("jtt", _JTT),
     ("group_dro", _BY_GROUP),
 )
+
+
+# The other methods on drawn pictures, for the map of lesson 09, with the values of their kin.
+_KIN = dict.fromkeys(("mmrex", "sparse_irm", "birm", "fishr", "ib_irm"), _PENALIZED)
+_KIN["meta_irm"] = {"anneal": 40, "inner_rate": 0.1, "penalty_weight": 2.0}
+_OTHERS = (*_KIN, "and_mask", "sand_mask", "dann", "cvar", "lff", "temporal_mask")
+
+
+def _others(world: str, told: Iterable[Row], **changes: Any) -> Iterator[Row]:
+    for name in [name for name in _OTHERS if name not in {row.method for row in told}]:
+        yield Row(label(name), name, {"world": world, **_KIN.get(name, {}), **changes}, world)
+
 
 # Every example an environment: in the paper profile on the paper's network, in the quick one on a perceptron, its size
 # and learning rate set by hand on another seed, test digits in view. A run of a small residual network, with the values
@@ -264,6 +270,12 @@ TABLES: Mapping[str, Table] = {
     ),
     "shapes_mnist": Table(
         "Shapes under MNIST", ("train", "test p=0.9", "gray"), _SHAPES, {"smoke": 1, "quick": 3, "paper": 5}
+    ),
+    "elsewhere": Table(
+        "Other methods on drawn pictures",
+        ("train", "test worst group", "test p=0.9"),
+        (*_others("animals", _WORST_GROUP, **_MIXTURES), *_others("shapes_mnist", _SHAPES)),
+        {"smoke": 1, "quick": 3, "paper": 5},
     ),
     "random_labels": Table(
         "Random labels on MNIST, quick: a perceptron",

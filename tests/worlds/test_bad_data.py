@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from downloads import celeba, cifar_archive, cifar_pictures, waterbirds, write_rows
+from downloads import celeba, cifar_archive, cifar_pictures, coinrun, waterbirds, write_rows
 
+from invtutor import doctor
 from invtutor.cli import main
 from invtutor.worlds import cifar10
 from invtutor.worlds.cifar_mnist import CIFARMNIST
@@ -116,3 +117,11 @@ def test_one_line_and_nothing_written(fault: str, root: Path, capsys: pytest.Cap
     assert re.search(r"It is to be had at https://\S+.* \(.+; .*\d [MG]B\)\.\n$", said)
     assert {path: path.is_file() and path.read_bytes() for path in root.rglob("*")} == there
     assert not Path("owned").exists()
+
+
+def test_doctor_says_what_is_to_be_brought_and_where_it_is_to_be_had(root: Path) -> None:
+    coinrun(root)
+    told = {name: doctor._OPTIONAL[name]() for name in ("CIFAR-10", "Waterbirds", "CelebA", "CoinRun")}
+    assert told["CoinRun"] == "20 states of 5 levels of CoinRun"
+    assert told["Waterbirds"].startswith("there is no folder") and told["Waterbirds"].endswith("; about 0.5 GB).")
+    assert "torchvision's folder is in" in told["CIFAR-10"] and "for non-commercial research; 1.4 GB" in told["CelebA"]
