@@ -132,6 +132,7 @@ def test_run(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
             ["reproduce", "--source", "usps"],
             "Parameter `source` should be one of auto, mnist, rendered. Found 'usps'.",
         ),
+        (["reproduce", "--precision", "float16"], "Parameter `precision` should be one of float32, bfloat16. Found"),
         (["reproduce", "--device", "tpu"], "Parameter `device` should be auto, or a device of torch"),
         (["reproduce", "--out", sys.executable], "Parameter `out` should be a folder for results. Found"),
         (["run", "irmv1", "--out", str(lessons.PACKAGE)], f"{lessons.PACKAGE} is the folder of this program; choose"),

@@ -48,7 +48,7 @@ TEXTS = [
 TEXTS += ["0.1,", "0.1,0.2", "[]", "()", "[0.1, 'x']", "0.1,0.2,0.3", "{}", "4294967296", "9" * 5000, "1_000", "१२"]
 TEXTS += ["[" * 2000, "\x00", "\x1b[31m1", "\ud800", "é" * 500, "lambda: 1", "1 or 2", "cpu", "mps", "cuda:99", "meta"]
 TEXTS += ["auto", "rendered", "smoke", "quick", "paper", "worst", "cosine", "groups", "5", "10", "390", "60000", "b'1'"]
-OPTIONS = ["seeds", "source", "device", "profile", "workers"]
+OPTIONS = ["seeds", "source", "device", "precision", "profile", "workers"]
 PLACES = ["workers", "cluster", "listen"]
 FIELDS = [*hints(Recipe), "profile", "penaltyweight", "lr", "λ", *(name for kind in ALGORITHMS for name in own(kind))]
 

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from functools import partial
 
-from torch import nn
-
 from invtutor.networks.convolutional import CNN
 from invtutor.networks.network import Network
 from invtutor.networks.perceptron import MLP
@@ -14,7 +12,7 @@ from invtutor.plugins import Registry
 
 __all__ = ["CNN", "MLP", "NETWORKS", "Network", "ResNet", "SpiralMLP"]
 
-NETWORKS: Registry[Callable[..., nn.Module]] = Registry(
+NETWORKS: Registry[Callable[..., Network]] = Registry(
     "networks",
     {
         "perceptron": MLP,

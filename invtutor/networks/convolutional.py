@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from invtutor.networks.network import Network, convolution, image, in_pieces, linear, normalization
+from invtutor.networks.network import Network, convolution, image, linear, normalization
 
 __all__ = ["CNN"]
 
@@ -20,6 +20,8 @@ class CNN(Network):
     generator: the only source of randomness; None takes a fresh generator with seed 0.
     """
 
+    piece = 64
+
     def __init__(
         self, shape: tuple[int, ...], width: int = 64, outputs: int = 1, generator: torch.Generator | None = None
     ):
@@ -33,7 +35,6 @@ class CNN(Network):
         self.layers = nn.Sequential(*layers)
         self.head = linear(channels, outputs, generator)
 
-    def features(self, inputs: Tensor) -> Tensor:
+    def embed(self, inputs: Tensor) -> Tensor:
         """(n, *shape) → (n, 2 · width)."""
-        images = inputs.reshape(-1, *self.shape)
-        return in_pieces(lambda some: self.layers(self.scaled(some)).mean((2, 3)), images)
+        return self.layers(inputs.reshape(-1, *self.shape)).mean((2, 3))

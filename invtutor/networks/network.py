@@ -1,8 +1,9 @@
 """What every network is: features of an example, and a linear head that reads them."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import nullcontext
 from math import gcd
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,38 +11,48 @@ from torch.nn.utils import skip_init
 
 from invtutor.fields import require
 
-__all__ = ["Network", "convolution", "image", "in_pieces", "linear", "normalization"]
+__all__ = ["Network", "Precision", "convolution", "image", "linear", "normalization"]
 
-PIECE = 64  # images
+Precision = Literal["float32", "bfloat16"]
 
 
-class Network(nn.Module, ABC):
+class Network(nn.Module):
     """features, then head. A method that looks inside knows these two names and no layer.
 
     head: features (n, width of the last layer) → logits (n, outputs).
+    precision: of the products on the way to the features; what follows, risks and penalties too, is in float32.
+    piece: how many examples pass at a time. What lies between the layers of a full batch fits no cache, and that of
+    many images no small memory; None where examples are normalized together.
     """
 
     head: nn.Linear
+    precision: Precision = "float32"
+    piece: ClassVar[int | None] = 3125
 
-    @abstractmethod
+    def embed(self, inputs: Tensor) -> Tensor:
+        """(n, *shape), of the weights' type → (n, head.in_features). What a network defines, if not `features`."""
+        raise NotImplementedError
+
     def features(self, inputs: Tensor) -> Tensor:
         """(n, *shape), floats or bytes → (n, head.in_features)."""
+        return self._by_pieces(self._features, inputs)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(n, *shape) → logits (n, outputs)."""
-        return self.head(self.features(inputs))
+        return self._by_pieces(lambda some: self.head(self.features(some)), inputs)
+
+    def _by_pieces(self, part: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+        found = [part(some) for some in inputs.split(self.piece or max(len(inputs), 1))]
+        return found[0] if len(found) == 1 else torch.cat(found)
+
+    def _features(self, inputs: Tensor) -> Tensor:
+        halved = self.precision == "bfloat16"
+        with torch.autocast(inputs.device.type, torch.bfloat16) if halved else nullcontext():
+            return self.embed(self.scaled(inputs)).to(self.head.weight.dtype)
 
     def scaled(self, inputs: Tensor) -> Tensor:
         """Bytes 0 … 255 become numbers in [0, 1] of the weights' type; numbers stay as they are."""
         return inputs.to(self.head.weight.dtype) / 255 if inputs.dtype == torch.uint8 else inputs
-
-
-def in_pieces(features: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """The features of images (n, …), a few hundred at a time where no gradient is asked for: what lies between the
-    layers would else take a hundred times as much memory as the images."""
-    if torch.is_grad_enabled():
-        return features(images)
-    return torch.cat([features(some) for some in images.split(PIECE)])
 
 
 # The layers' own draws would touch global randomness: they are made without, and filled from a generator.

@@ -35,6 +35,6 @@ class MLP(Network):
         self.layers = nn.Sequential(*layers)
         self.head = linear(width, outputs, generator)
 
-    def features(self, inputs: Tensor) -> Tensor:
+    def embed(self, inputs: Tensor) -> Tensor:
         """(n, *shape) → (n, width)."""
-        return self.layers(self.scaled(inputs).flatten(1))
+        return self.layers(inputs.flatten(1))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from invtutor.networks.network import Network, convolution, image, in_pieces, linear, normalization
+from invtutor.networks.network import Network, convolution, image, linear, normalization
 
 __all__ = ["ResNet"]
 
@@ -20,6 +20,8 @@ class ResNet(Network):
     outputs: 1 logit for two classes, else one logit per class.
     generator: the only source of randomness; None takes a fresh generator with seed 0.
     """
+
+    piece = 64
 
     def __init__(
         self, shape: tuple[int, ...], width: int = 64, outputs: int = 1, generator: torch.Generator | None = None
@@ -41,10 +43,9 @@ class ResNet(Network):
         )
         self.head = linear(8 * width, outputs, generator)
 
-    def features(self, inputs: Tensor) -> Tensor:
+    def embed(self, inputs: Tensor) -> Tensor:
         """(n, *shape) → (n, 8 · width)."""
-        images = inputs.reshape(-1, *self.shape)
-        return in_pieces(lambda some: self.layers(self.scaled(some)).amax((2, 3)) / 8, images)
+        return self.layers(inputs.reshape(-1, *self.shape)).amax((2, 3)) / 8
 
 
 def block(channels: int, filters: int, generator: torch.Generator) -> nn.Sequential:

@@ -32,6 +32,8 @@ class SpiralMLP(Network):
     generator: the only source of randomness, dropout's included; None takes a fresh one with seed 0.
     """
 
+    piece = None
+
     def __init__(
         self,
         shape: tuple[int, ...] = (18,),
@@ -55,9 +57,9 @@ class SpiralMLP(Network):
         self.layers = nn.Sequential(*layers)
         self.head = _linear(width, outputs, generator)
 
-    def features(self, inputs: Tensor) -> Tensor:
+    def embed(self, inputs: Tensor) -> Tensor:
         """(n, *shape) → (n, width)."""
-        return self.layers(self.scaled(inputs).flatten(1))
+        return self.layers(inputs.flatten(1))
 
 
 def _linear(fan_in: int, fan_out: int, generator: torch.Generator) -> nn.Linear:

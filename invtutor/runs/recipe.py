@@ -13,6 +13,7 @@ from torch import nn
 from invtutor.algorithms import ALGORITHMS
 from invtutor.fields import Range, check, hints, knobs, one_of, range_of, require, valid, within
 from invtutor.networks import NETWORKS
+from invtutor.networks.network import Precision
 from invtutor.runs.budgets import PER_METHOD, PROFILES, SHARED
 from invtutor.words import meant, shown
 from invtutor.worlds import WORLDS
@@ -63,6 +64,8 @@ class Recipe:
     weight_decay: float = within(0.0, 0, 1000)
     """Share of each parameter that a step takes away besides, times the learning rate: unlike `l2` it is nothing that
     Adam sees (AdamW)."""
+    precision: Precision = "float32"
+    """Of the products in the network: bfloat16 is faster where the processor, or the GPU, has it."""
     learning_rate: float = within(1e-3, 0, 1000, above=True)
     """Adam's learning rate at the first step."""
     decay: Literal["constant", "cosine", "tenth"] = "constant"

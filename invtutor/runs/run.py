@@ -117,6 +117,7 @@ def assemble(recipe: Recipe, data: Any = None) -> Assembly:
     data = recipe.setting.load() if data is None else data
     world, generator = build_world(recipe, data)
     model = NETWORKS[recipe.network](world.shape, recipe.width, world.outputs, generator)
+    model.precision = recipe.precision
     algorithm = ALGORITHMS[recipe.algorithm](model.to(find_device(recipe.device)), l2=recipe.l2, **recipe.hyper)
     algorithm.fits([len(environment) for environment in world.train], recipe.batch_size)
     environments = algorithm.prepare(world.train, generator)

@@ -27,6 +27,8 @@ def add(command: Command) -> None:
     added.add_argument("--seeds", type=int, metavar="N", help=text)
     added.add_argument("--source", default="auto", metavar="NAME", help="digits: auto, mnist or rendered")
     added.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N")
+    text = "of products: float32, or bfloat16, faster where processor or GPU have it (default: %(default)s)"
+    added.add_argument("--precision", default="float32", metavar="NAME", help=text)
     _execution(added, "results/PROFILE")
 
     text = "train a method under every combination of settings; killed, it goes on where it was"
@@ -70,7 +72,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
     from invtutor.tables.plan import usual
 
     out = _folder(arguments.out or f"results/{arguments.profile}")
-    options = _said(arguments, "profile", "tables", "seeds", "source", "device")
+    options = _said(arguments, "profile", "tables", "seeds", "source", "device", "precision")
     results = executors.reproduce(out, **options)
     print(f"{reading.UNITS}; in brackets what is published.")
     for table in arguments.tables or usual():
@@ -97,7 +99,7 @@ def tables(arguments: argparse.Namespace) -> int:
     one_of("profile", PROFILES, arguments.profile)
     for name in arguments.tables:
         one_of("tables", (*TABLES, "settings"), name)
-    store = Store(_folder(arguments.folder or MEASURED))
+    store = Store(_folder(arguments.folder or MEASURED.with_name(arguments.profile)))
     if not len(store):
         raise ValueError(f"There are no results in {store.folder}.")
     filled = (name for name in TABLES if any(reading.collect(store, name, arguments.profile).values()))

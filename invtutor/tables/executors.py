@@ -34,6 +34,7 @@ def reproduce(
     *,
     source: str = "auto",
     device: str = "auto",
+    precision: str = Recipe.precision,
     quiet: bool = False,
     watch: Watch | None = None,
     **engine: Any,
@@ -48,7 +49,7 @@ def reproduce(
     """
     chosen = Engine(**engine)
     planned = plan(
-        profile, tables, seeds, source=source, device=device
+        profile, tables, seeds, source=source, device=device, precision=precision
     )  # refuses what it does before anything is loaded
     return _fill(out, planned, profile, chosen, quiet, watch)
 

@@ -319,7 +319,13 @@ def usual() -> list[str]:
 
 
 def plan(
-    profile: str, tables: Sequence[str] = (), seeds: int | None = None, *, source: str = "mnist", device: str = "cpu"
+    profile: str,
+    tables: Sequence[str] = (),
+    seeds: int | None = None,
+    *,
+    source: str = "mnist",
+    device: str = "cpu",
+    precision: str = Recipe.precision,
 ) -> dict[Recipe, str]:
     """The recipes that fill the tables, each once, with what to call it while it runs.
 
@@ -336,7 +342,7 @@ def plan(
         table = TABLES[name]
         for seed in range(seeds or table.seeds[profile]):
             for row in table.rows:
-                recipe = placed(row.recipe(profile), seed, source, device)
+                recipe = placed(row.recipe(profile, precision=precision), seed, source, device)
                 planned.setdefault(recipe.digest, (recipe, f"{name}: {row.name}, seed {seed}"))
     return dict(planned.values())
 

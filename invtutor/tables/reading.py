@@ -25,11 +25,15 @@ UNITS = "Accuracy in %, mean ± standard deviation over seeds; a risk in nats, m
 
 
 def collect(results: Iterable[Result], table: str, profile: str = "quick") -> dict[Row, list[Result]]:
-    """For each row of a table its results in order of their seeds, on whatever device and digits; empty where none was
-    run."""
-    by_setting = _by_setting(results)
-    rows = {row: by_setting.get(series(row.recipe(profile)), []) for row in TABLES[table].rows}
-    return {row: sorted(found, key=lambda result: result.recipe.seed) for row, found in rows.items()}
+    """For each row of a table a result of each seed, in their order, on whatever device and digits, in float32 where
+    there is one; empty where none was run."""
+    by_setting, rows = _by_setting(results), {}
+    for row in TABLES[table].rows:
+        recipe = row.recipe(profile)
+        either = (by_setting.get(series(recipe.but(precision=each)), []) for each in ("bfloat16", "float32"))
+        by_seed = {result.recipe.seed: result for found in either for result in found}
+        rows[row] = [by_seed[seed] for seed in sorted(by_seed)]
+    return rows
 
 
 def _by_setting(results: Iterable[Result]) -> dict[tuple[Any, ...], list[Result]]:

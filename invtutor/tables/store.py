@@ -26,7 +26,7 @@ from invtutor.words import shown
 __all__ = ["MEASURED", "Result", "Results", "Store"]
 
 MEASURED = Path(__file__).parent / "measured" / "quick"
-"""The results that come with the course: real MNIST, quick profile."""
+"""The results that come with the course: real MNIST, quick profile; `paper` beside it has the published one."""
 
 
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)

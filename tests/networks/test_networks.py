@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from invtutor.algorithms import ALGORITHMS
 from invtutor.networks import CNN, MLP, NETWORKS, Network
 from invtutor.runs.loop import fit
+from invtutor.runs.recipe import Recipe
+from invtutor.runs.run import run
 from invtutor.worlds.environment import Environment
 
 Kind = Callable[..., Network]
@@ -177,3 +179,33 @@ def test_first_weights_are_kaiming_normal_and_norms_neutral(name: str) -> None:
     for layer in layers:
         if isinstance(layer, nn.GroupNorm):
             assert (layer.weight == 1).all() and not layer.bias.any() and layer.num_channels // layer.num_groups >= 2
+
+
+def test_a_full_batch_in_pieces_is_the_batch(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs, found = torch.rand(20, 1, 5, 4, generator=seeded(1), dtype=torch.float64), []
+    for piece in (None, 7, 1):
+        model = kind((1, 5, 4), 4, 1, seeded(0)).double().eval()  # in which no example depends on the others
+        monkeypatch.setattr(Network, "piece", piece)
+        monkeypatch.setattr(type(model), "piece", piece)
+        logits = model(inputs)
+        logits.square().mean().backward()
+        found.append([logits, model.features(inputs), *(p.grad for p in model.parameters())])
+    for whole, *others in zip(*found, strict=True):
+        assert all(torch.allclose(other, whole, rtol=1e-9) for other in others)
+
+
+def test_products_in_bfloat16_end_near_those_in_float32(kind: Kind) -> None:
+    inputs = torch.rand(40, 2, 6, 6, generator=seeded(1))
+    model = kind((2, 6, 6), 16, 1, seeded(0)).eval()
+    whole = model(inputs)
+    model.precision = "bfloat16"
+    halved = model(inputs)
+    assert halved.dtype == model.features(inputs).dtype == torch.float32
+    assert not torch.equal(halved, whole) and torch.allclose(halved, whole, atol=0.2 * whole.std().item())
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_method_trains_in_bfloat16_about_as_in_float32(name: str) -> None:
+    recipe = Recipe.profile("smoke", name, source="rendered", samples=200, batch_size=None, width=16, steps=2, anneal=0)
+    risks = [run(recipe.but(precision=each), progress=False).history.last["risk"] for each in ("float32", "bfloat16")]
+    assert risks[0] == pytest.approx(risks[1], rel=0.02) and risks[0] != risks[1]
