@@ -60,7 +60,9 @@ def test_what_was_never_run_on_real_data_is_named() -> None:
     """As far as the runs that come with the course can tell: a world that reads files nobody may pass on has none."""
     real = {name for name, kind in WORLDS.items() if kind.__module__.endswith("photographs") or "cifar" in name}
     (told,) = (part for part in README.split("\n\n") if part.startswith("| world | data | run on them |"))
-    said = {name: row.strip(" |").split("|")[-1] for row in told.splitlines()[2:] for name in re.findall("`(.+?)`", row)}
+    said = {
+        name: row.strip(" |").split("|")[-1] for row in told.splitlines()[2:] for name in re.findall("`(.+?)`", row)
+    }
     assert said.keys() == WORLDS.keys() and "Nor was a frozen ResNet run with ImageNet's weights" in README
     assert {name for name, word in said.items() if word.strip() == "never"} == real and len(real) == 4
     assert not real & {result.recipe.world for result in RESULTS}
@@ -92,4 +94,16 @@ def test_clones_on_coinrun() -> None:
         assert (risk.count, recipe.environments, recipe.network) == (5, 64, "perceptron"), name
         assert max(values(found, "train").values()) < 0.55 and max(values(found, "test").values()) < 0.5
     assert f"from {Demonstrations().states} states a level" in told and len(rows) == 3
+    residual = {row.label: found for row, found in collect(RESULTS, "coinrun_residual").items()}
+    blind = values(residual["ERM"], "blind excess risk")
+    ends = {name: values(found, "test excess risk") for name, found in residual.items()}
+    for risks in (blind, *ends.values()):
+        risk = spread(list(risks.values()))
+        place = told.index(f"{risk.mean:.4f} [{risk.low:.4f}, {risk.high:.4f}]", place)
+    for _, found in rows.values():
+        assert all(risk > blind[seed] for seed, risk in values(found, "test excess risk").items())
+    for name, base in (*((name, blind) for name in ends), *((name, ends["ERM"]) for name in [*ends][1:])):
+        apart = spread([ends[name][seed] - base[seed] for seed in range(5)])
+        assert apart.low is not None and apart.high is not None and apart.low < 0 < apart.high, name
+    assert {found[0].recipe.steps for found in residual.values()} == {100}
     assert f"on {TrainedExpert().frames:,} frames" in told and f"fewer than {100 * WINS:.0f} % of its levels" in told

@@ -13,6 +13,7 @@ _HOMES = {
         "collect",
         "color_balanced",
         "layout",
+        "means",
         "picked",
         "settings",
         "theirs",

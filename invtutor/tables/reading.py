@@ -18,7 +18,7 @@ from invtutor.tables.store import Result
 from invtutor.worlds.risks import accuracy_curve
 
 __all__ = ["UNITS", "beside", "candidates", "collect", "color_balanced", "layout", "picked", "settings", "theirs"]
-__all__ += ["values"]
+__all__ += ["means", "values"]
 
 
 UNITS = "Accuracy in %, mean ± standard deviation over seeds; a risk in nats, mean and its 95 % interval"
@@ -50,6 +50,12 @@ def values(found: Sequence[Result], column: str) -> dict[int, float]:
 
 def _column(found: Sequence[Result], column: str) -> list[float]:
     return list(values(found, column).values())
+
+
+def means(results: Sequence[Result], column: str, *tables: str, profile: str = "quick") -> dict[str, float]:
+    """The mean over the seeds, by row of these tables; rows in which the column was not measured are left out."""
+    rows = [pair for table in tables for pair in collect(results, table, profile).items()]
+    return {row.label: fmean(some) for row, found in rows if (some := _column(found, column))}
 
 
 def beside(

@@ -17,7 +17,7 @@ from invtutor.tables import executors, reading
 from invtutor.tables import plan as planning
 from invtutor.tables.executors import reproduce
 from invtutor.tables.plan import TABLES, Row, Table, plan, series, usual
-from invtutor.tables.reading import beside, candidates, collect, color_balanced, layout, picked, settings, values
+from invtutor.tables.reading import beside, candidates, collect, color_balanced, layout, means, picked, settings, values
 from invtutor.tables.selection import BY_GROUPS, CRITERIA
 from invtutor.tables.store import MEASURED, Result, Store
 from invtutor.worlds import colored_mnist, random_labels
@@ -330,6 +330,9 @@ def test_the_text_of_a_table(small: list[Recipe], tmp_path: Path) -> None:
         (0.669, 0.025)
     )
     assert beside(results, "insufficient", "test p=0.9", "smoke", group="fewer")[1] == {}
+    both = means(results, "test p=0.9", "colored_mnist", "insufficient", profile="smoke")
+    assert both.keys() == {"ERM", "IRMv1", "V-REx"} and both["IRMv1"] == spread(measured["IRMv1"]).mean
+    assert means(results, "test worst group", "colored_mnist", profile="smoke") == {}
     head, first, second = str(layout(results, "colored_mnist", "smoke")).splitlines()
     assert head.split() == ["Small", "train", "test", "p=0.9", "seeds", "s", "a", "run"]
     assert first.startswith("ERM ") and "(16.4 ± 0.8)" in first and " 2 " in first
