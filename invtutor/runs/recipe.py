@@ -30,6 +30,21 @@ def label(method: str) -> str:
     return ALGORITHMS[method].label
 
 
+_known: dict[tuple[type, str], tuple[Any, dict[str, Any]]] = {}
+
+
+def _made(kind: type[Any], given: Mapping[str, Any], *first: Any) -> tuple[Any, dict[str, Any]]:
+    """What these values make of a world or a method, checked, and all its knobs by name. A sweep has thousands of
+    recipes that share them. Raises ValueError as `kind` does."""
+    if (said := (kind, repr(sorted(given.items())))) not in _known:
+        made = kind(*first, **given)
+        values = {name: getattr(made, name) for name in knobs(kind) if name != "l2"}
+        if len(_known) > 1000:
+            _known.clear()
+        _known[said] = _known.setdefault((kind, repr(sorted(values.items()))), (made, values))
+    return _known[said]
+
+
 def own(algorithm: str) -> dict[str, Any]:
     """A method's hyper-parameters with their defaults, by their names."""
     return {name: value for name, value in knobs(ALGORITHMS[algorithm]).items() if name != "l2"}
@@ -106,12 +121,12 @@ class Recipe:
                 require(name, each in takes, f"of {label}: {', '.join(sorted(takes)) or 'it has none'}", each)
         object.__setattr__(self, "device", _device_words(self.device))
         check(self)
-        setting = self.setting
-        method = kind(_NOTHING, l2=self.l2, **self.hyper)  # which itself refuses what it cannot be
+        setting, options = _made(WORLDS[self.world], self.world_options)
+        method, hyper = _made(kind, self.hyper, _NOTHING)  # which itself refuses what it cannot be
         if (sizes := setting.sizes()) is not None:
             method.fits(sizes, self.batch_size)
-        object.__setattr__(self, "hyper", {name: getattr(method, name) for name in own(self.algorithm)})
-        object.__setattr__(self, "world_options", {name: getattr(setting, name) for name in knobs(type(setting))})
+        object.__setattr__(self, "hyper", hyper)
+        object.__setattr__(self, "world_options", options)
 
     def __hash__(self) -> int:
         return hash(self.digest)
@@ -123,10 +138,10 @@ class Recipe:
                 return options[name]
         raise AttributeError(f"{type(self).__name__} has no {name!r}")
 
-    @cached_property
+    @property
     def setting(self) -> Setting:
         """The world's knobs, checked."""
-        return WORLDS[self.world](**self.world_options)
+        return _made(WORLDS[self.world], self.world_options)[0]
 
     @classmethod
     def profile(cls, profile: str, method: str = "erm", **changes: Any) -> "Recipe":

@@ -396,7 +396,8 @@ def _alternatives(name: str, hint: Any, given: Any) -> Sequence[Any]:
 
 def placed(recipe: Recipe, seed: int, source: str, device: str) -> Recipe:
     """The recipe for a seed and a device and, where its world is made of digits, with those of a source."""
-    return recipe.but(seed=seed, device=device, **({"source": source} if "source" in recipe.world_options else {}))
+    wanted = {"seed": seed, "device": device, **({"source": source} if "source" in recipe.world_options else {})}
+    return recipe.but(**wanted) if any(getattr(recipe, name) != value for name, value in wanted.items()) else recipe
 
 
 def series(recipe: Recipe) -> tuple[Any, ...]:

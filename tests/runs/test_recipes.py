@@ -410,7 +410,7 @@ def test_every_explained_name_occurs(digits: Digits) -> None:
     found = {re.sub(r"p=\d+(\.\d+)?$", "p=…", name) for name in names}
     elsewhere = {"train", "test", "test … worst group", "test … average"}
     elsewhere |= {f"validation {name}" for name in ("worst group", "worst class", "average")}
-    elsewhere |= {"mislabelled recalled", "mislabelled seen through", "test excess risk"}
+    elsewhere |= {"mislabelled recalled", "mislabelled seen through", "test excess risk", "blind excess risk"}
     assert found == set(GLOSSARY) - elsewhere, "those are of worlds without flip rates"
 
 
@@ -563,3 +563,14 @@ def test_erm_in_a_gray_world_was_the_oracle() -> None:
 def test_what_is_unknown_is_refused_with_a_guess(changes: dict, meant: str) -> None:
     with pytest.raises(ValueError, match=rf"Did you mean `{meant}`\?$"):
         Recipe().but(**changes)
+
+
+def test_recipes_share_the_parts_that_they_have_in_common() -> None:
+    """A sweep has a hundred thousand of them in memory."""
+    one = Recipe.profile("smoke", "irmv1", flip_rates=[0.1, 0.3])
+    other, third = one.but(seed=1, steps=7), one.but(penalty_weight=7.0, flip_rates=(0.1, 0.4))
+    assert one.setting is other.setting and one.hyper is other.hyper and one.world_options is other.world_options
+    assert third.setting is not one.setting and (third.penalty_weight, one.penalty_weight) == (7.0, 1e4)
+    assert third.flip_rates == (0.1, 0.4) and one.flip_rates == (0.1, 0.3)
+    with pytest.raises(ValueError, match="flip_rates"):
+        one.but(flip_rates=[2.0, 0.1])
