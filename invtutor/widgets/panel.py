@@ -20,7 +20,7 @@ __all__ = ["MIME", "Panel", "Shown", "blank", "choice", "frames", "plain", "requ
 
 
 MIME = "application/vnd.invtutor.frames+json"  # of a panel's pictures in a page without a kernel
-KEYS = "Arrow keys move it."
+KEYS = "Arrow keys move it; in Jupyter Notebook, which has its own use for them, Page Up and Page Down."
 MOVING: Mapping[str, Any] = {"continuous_update": True, "style": {"description_width": "initial"}}
 MOST = 64  # pictures of a panel, about; one of 900 × 500 pixels takes some 40 kB
 

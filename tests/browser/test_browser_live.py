@@ -238,6 +238,33 @@ def test_it_is_steered_by_keys_and_a_hidden_page_pauses(page: Any, panel: Any, c
     assert not complaints
 
 
+def test_a_page_that_is_slow_shows_a_part_at_a_time(page: Any, panel: Any, complaints: list[str]) -> None:
+    choose(panel, "Network", "64")
+    page.wait_for_function(f"{PANEL}.state?.taken === 0 && {PANEL}.begun.width === 64")
+    parts = {name: panel.locator(name) for name in (".wide", ".chart:not(.wide)", ".digits", ".numbers")}
+
+    def changed() -> list[str]:
+        before = dict(seen)
+        seen.update({name: part.inner_html() for name, part in parts.items()})
+        return [name for name in parts if seen[name] != before.get(name)]
+
+    seen: dict[str, str] = {}
+    changed()
+    page.evaluate(f"window.frames = []; window.requestAnimationFrame = act => frames.push(act); {PANEL}.play()")
+    page.wait_for_function(f"{PANEL}.records.length > 3", polling=50)
+    assert changed() == [] and page.evaluate("frames.length") == 1, "nothing before the page comes to it"
+    came = []
+    for _ in parts:
+        page.wait_for_function("frames.length === 1", polling=50)
+        page.evaluate("frames.shift()(0)")
+        came.append(changed())
+    assert sorted(came) == [[name] for name in sorted(parts)]
+    page.evaluate(f"{PANEL}.give({{ kind: 'pause' }})")
+    page.wait_for_function(f"!{PANEL}.state.playing", polling=50)
+    assert f"Step {page.evaluate(f'{PANEL}.state.taken')}, IRMv1" in panel.locator(".numbers").inner_text()
+    assert not complaints
+
+
 @pytest.mark.parametrize("name", ["digits", "settings", "irmv1-128"])
 @pytest.mark.parametrize("content", [None, "", "live.digits = 'H4sIAAAA';"], ids=["missing", "empty", "damaged"])
 def test_what_is_missing_or_damaged_is_a_sentence(

@@ -128,7 +128,7 @@ live.Panel = class {
       this.give({ kind: "pause" });
       this.note = "Paused while the page was hidden; Play goes on.";
     });
-    new ResizeObserver(() => this.records.length && this.draw()).observe(place);
+    new ResizeObserver(() => this.records.length && (this.overSteps(), this.overRates())).observe(place);
     this.renew();
   }
 
@@ -231,6 +231,7 @@ live.Panel = class {
     const { settings } = live, start = settings.starts[this.start], { method } = start, { rates, noise, seed, width } = this.world;
     const number = ++this.number, going = this.state?.playing ?? false, { batch, shapes } = settings.widths.find((each) => each.width === width);
     if (this.state) this.give({ kind: "pause" });
+    this.stale.clear();
     try {
       this.tell("Loading…");
       const names = [`${method}-${width}`, `judge-${width}`];
@@ -250,6 +251,7 @@ live.Panel = class {
   }
 
   records = [];
+  stale = new Set(); // the parts that show less than is known
 
   hear(told) {
     if (told.number !== this.number) return;
@@ -259,13 +261,35 @@ live.Panel = class {
       if (this.records.length && this.records[this.records.length - 1].taken === told.taken) this.records.pop();
       this.records.push({ taken: told.taken, corners: told.corners });
       this.shown = told.shown;
-      this.draw();
+      for (const part of ["overSteps", "overRates", "said"]) this.stale.add(part);
     }
-    this.standing();
+    this.stale.add("standing");
+    if (told.playing) this.soon();
+    else this.draw();
+  }
+
+  draw() {
+    for (const part of this.stale) this[part]();
+    this.stale.clear();
+  }
+
+  soon() { // a part with a frame, and the next one after four times as long as that took: what a hand does comes first
+    if (this.waiting || !this.stale.size) return;
+    this.waiting = true;
+    requestAnimationFrame(() => {
+      const from = performance.now(), [part] = this.stale;
+      this.stale.delete(part);
+      if (part) this[part]();
+      setTimeout(() => setTimeout(() => { // painted by now
+        this.waiting = false;
+        this.soon();
+      }, 4 * (performance.now() - from)));
+    });
   }
 
   stop(text) {
-    this.state = this.state && { ...this.state, playing: false };
+    if (this.state) this.state.playing = false;
+    this.draw();
     this.tell(`Stopped. ${text} ${this.records.length ? "Start again begins anew." : "The lesson can be read without the panel, and its notebook has the same panel."}`);
   }
 
@@ -310,26 +334,39 @@ live.Panel = class {
     return rates.map((rate, place) => ({ name: `p = ${rate}`, rate, value: (1 - rate) * corners[0] + rate * corners[1], color: live.settings.colors[place] }));
   }
 
-  draw() {
+  overSteps() {
     const { records, set } = this, last = records[records.length - 1], steps = Math.max(live.settings.starts[this.start].steps, last.taken);
     const now = this.accuracies(last.corners), dashes = ["7 3", "2 3", ""];
     const lines = now.map(({ name, rate, color }, place) => ({ name, color, dash: dashes[place], points: records.map(({ taken, corners }) => [taken, (1 - rate) * corners[0] + rate * corners[1]]) }));
     const marks = "penalty_weight" in set ? [...this.marks, { at: set.anneal, text: `${this.sign("penalty_weight")} acts` }] : this.marks;
     live.chart(this.over, { title: "Accuracy at three flip rates", across: [0, steps], along: "steps", lines, marks });
+  }
+
+  overRates() {
+    const last = this.records[this.records.length - 1], now = this.accuracies(last.corners);
     const dots = now.map(({ rate, value, color }) => ({ point: [rate, value], color }));
     const shape = 1 - this.begun.noise, line = { name: "now", color: "#1a1a1a", points: [[0, last.corners[0]], [1, last.corners[1]]] };
     live.chart(this.curve, { title: "Accuracy over the flip rate p", across: [0, 1], along: "p", lines: [line, { name: "shape", color: "#595959", dash: "4 4", points: [[0, shape], [1, shape]] }], dots });
-    this.digits.replaceChildren(...this.shown.map(({ label, color, said, ink }) => this.digit(label, color, said, ink)));
   }
 
-  digit(label, color, said, ink) {
+  said() {
+    if (this.pictured !== this.begun) this.digits.replaceChildren(...this.shown.map((each) => this.digit(each)));
+    this.pictured = this.begun; // in a run only what is said of a digit changes
+    this.shown.forEach(({ label, said }, place) => {
+      const figure = this.digits.children[place], right = said === label;
+      figure.className = right ? "right" : "wrong";
+      figure.lastChild.textContent = `${label} → ${said} ${right ? "✓" : "✗"}`;
+    });
+  }
+
+  digit({ label, color, ink }) {
     const { name, parts } = live.settings.inks[color];
     const canvas = live.make("canvas", { width: 14, height: 14 }), pen = canvas.getContext("2d"), picture = pen.createImageData(14, 14);
     for (let i = 0; i < 196; i++) picture.data.set([...parts.map((part) => (part * ink[i]) / 255), 255], 4 * i);
     pen.putImageData(picture, 0, 0);
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `${name === "orange" ? "An" : "A"} ${name} digit of class ${label}`);
-    return live.make("figure", { className: said === label ? "right" : "wrong" }, canvas, live.make("figcaption", { textContent: `${label} → ${said} ${said === label ? "✓" : "✗"}` }));
+    return live.make("figure", {}, canvas, live.make("figcaption"));
   }
 };
 
