@@ -11,6 +11,7 @@ from invtutor.algorithms.algorithm import Algorithm, Scalars, within
 from invtutor.algorithms.descent import accumulate, trainable
 from invtutor.algorithms.gradients import environment_gradients
 from invtutor.worlds.environment import Environment
+from invtutor.worlds.risks import precise
 
 __all__ = ["AndMask", "agreement", "and_mask", "geometric_mean", "mask"]
 
@@ -66,5 +67,5 @@ class AndMask(Algorithm):
             share = masks[name].mean().clamp(min=1e-10) if self.rescale else 1.0
             mean = signed_size(rows[name]) if self.geometric else rows[name].mean(0)
             accumulate(theta, masks[name] * mean / share + 2 * self.l2 * theta.detach())
-        kept = [m.mean().double() for m in masks.values()]
+        kept = [precise(m.mean()) for m in masks.values()]
         return {"risk": by_environment.mean(), "kept": reduce(torch.add, kept) / len(kept)}

@@ -4,13 +4,14 @@ import torch
 from torch import Tensor, nn
 
 from invtutor.algorithms.ready import trainable
+from invtutor.worlds.risks import precise
 
 __all__ = ["masked", "project", "shrink", "straight_through"]
 
 
 def project(probabilities: Tensor, budget: float) -> Tensor:
     """The nearest point with s in [0, 1] and Σ s ≤ budget: clamp(s − v, 0, 1), the least such v ≥ 0 by bisection."""
-    high = probabilities.max().clamp(min=0).double()
+    high = precise(probabilities.max().clamp(min=0))
     low = torch.zeros_like(high)
     for _ in range(50):
         middle = (low + high) / 2

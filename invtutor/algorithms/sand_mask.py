@@ -11,6 +11,7 @@ from invtutor.algorithms.algorithm import Algorithm, Scalars, within
 from invtutor.algorithms.descent import accumulate, trainable
 from invtutor.algorithms.gradients import environment_gradients
 from invtutor.worlds.environment import Environment
+from invtutor.worlds.risks import precise
 
 __all__ = ["SandMask", "soft_mask"]
 
@@ -48,7 +49,7 @@ class SandMask(Algorithm):
         kept = []
         for name, theta in trainable(self.model).items():
             mask = soft_mask(rows[name], self.threshold, self.steepness)
-            kept.append(mask.double().mean())
+            kept.append(precise(mask).mean())
             gradient = mask * rows[name].mean(0) / (mask.mean().clamp(min=1e-10) if self.rescale else 1.0)
             accumulate(theta, gradient + 2 * self.l2 * theta.detach())
         return {"risk": by_environment.mean(), "kept": reduce(torch.add, kept) / len(kept)}

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from invtutor.algorithms.algorithm import Algorithm, Scalars, within
 from invtutor.algorithms.descent import accumulate
 from invtutor.worlds.environment import Environment
-from invtutor.worlds.risks import risks
+from invtutor.worlds.risks import precise, risks
 
 __all__ = ["TemporalMask"]
 
@@ -53,4 +53,4 @@ class TemporalMask(Algorithm):
         masks = (self.averages.abs() >= self.threshold).split([theta.numel() for theta in own])
         for theta, gradient, mask in zip(own, gradients, masks, strict=True):
             accumulate(theta, mask.view_as(theta) * gradient + 2 * self.l2 * theta.detach())
-        return {"risk": risk.detach(), "kept": reduce(torch.add, [m.double().mean() for m in masks]) / len(masks)}
+        return {"risk": risk.detach(), "kept": reduce(torch.add, [precise(m).mean() for m in masks]) / len(masks)}

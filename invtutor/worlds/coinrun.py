@@ -26,6 +26,7 @@ from invtutor.files import write_atomically
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.missing import DataError
 from invtutor.worlds.mnist import data_folder
+from invtutor.worlds.risks import precise
 from invtutor.worlds.world import Drawn, Metrics, Predictor, Setting
 
 __all__ = ["ACTIONS", "FILE", "CoinRun", "Recorded", "coinrun_error", "read", "write"]
@@ -144,18 +145,18 @@ class Levels(Drawn):
     def watch(self, predict: Predictor) -> Metrics:
         """As in every world, accuracy being how often the expert's best action is the clone's; and the KL divergence
         in the test, which is by how much the clone's cross-entropy exceeds the expert's own."""
-        clone = predict(self.tests[0].inputs).double().log_softmax(1)
+        clone = precise(predict(self.tests[0].inputs)).log_softmax(1)
         return super().watch(predict) | {"test excess risk": self.divergence(clone)}
 
     def final(self, predict: Predictor) -> Metrics:
         """As in every world, and the divergence of one answer for all states: what the expert does on average in those
         of training."""
-        usual = torch.cat([cast(Demonstrated, level).expert for level in self.train]).double().mean(0)
+        usual = precise(torch.cat([cast(Demonstrated, level).expert for level in self.train])).mean(0)
         return super().final(predict) | {"blind excess risk": self.divergence(usual.log())}
 
     def divergence(self, logarithms: Tensor) -> float:
         """From the expert in the test to these logarithms of probabilities, (n, actions) or (actions,)."""
-        expert = cast(Demonstrated, self.tests[0]).expert.double()
+        expert = precise(cast(Demonstrated, self.tests[0]).expert)
         return F.kl_div(logarithms.expand_as(expert), expert, reduction="batchmean").item()
 
 

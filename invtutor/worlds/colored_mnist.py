@@ -24,7 +24,7 @@ from invtutor.worlds.bayes import Bayes
 from invtutor.worlds.digits import Digits, Source, load_digits
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.mnist import announce
-from invtutor.worlds.risks import accuracy, accuracy_curve, correct, risk
+from invtutor.worlds.risks import accuracy, accuracy_curve, correct, precise, risk
 from invtutor.worlds.world import Metrics, Predictor, Setting, World
 
 __all__ = ["OOD_RATE", "TEST_RATES", "Canvas", "ColoredMNIST", "ColoredWorld", "clean_labels", "colored_mnist"]
@@ -231,7 +231,7 @@ class ColoredWorld(World):
             environments = [e if self.grayscale else recolored(e, shift) for e in self.validation]
             with torch.no_grad():
                 hits = torch.cat([correct(predict(e.inputs), e.labels) for e in environments])
-            accuracies.append(hits.double().mean().item())
+            accuracies.append(precise(hits).mean().item())
         return accuracies
 
     def outside(self, predict: Predictor) -> Metrics:

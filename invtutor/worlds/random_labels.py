@@ -21,7 +21,7 @@ from invtutor.worlds.cifar10 import cifar10
 from invtutor.worlds.digits import TEST, TRAIN, Digits, Source, load_digits
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.mnist import announce
-from invtutor.worlds.risks import correct
+from invtutor.worlds.risks import correct, precise
 from invtutor.worlds.world import Drawn, Metrics, Predictor, Setting
 
 __all__ = ["RandomLabels", "RandomLabelsCIFAR10", "RandomLabelsShapes", "Relabeled"]
@@ -64,7 +64,7 @@ class Shared(Drawn):
         if len(wrong):
             logits = predict(wrong.inputs)
             for name, answer in (("recalled", wrong.labels), ("seen through", wrong["true_label"])):
-                metrics[f"mislabelled {name}"] = correct(logits, answer).double().mean().item()
+                metrics[f"mislabelled {name}"] = precise(correct(logits, answer)).mean().item()
         return metrics
 
 

@@ -9,9 +9,20 @@ from torch import Tensor, nn
 from invtutor.worlds.environment import INTEGERS, Environment
 from invtutor.worlds.judging import evaluating
 
-__all__ = ["accuracy", "accuracy_curve", "correct", "fitting", "risk", "risks", "squared_norm", "worst_and_average"]
+__all__ = [
+    "accuracy",
+    "accuracy_curve",
+    "correct",
+    "fitting",
+    "precise",
+    "risk",
+    "risks",
+    "squared_norm",
+    "worst_and_average",
+]
 
 Predictor = Callable[[Tensor], Tensor]
+SINGLE = {"mps"}  # kinds of devices that have no float64
 
 
 def fitting(logits: Tensor, labels: Tensor, *, values: bool = True) -> Tensor:
@@ -62,10 +73,15 @@ def correct(logits: Tensor, labels: Tensor) -> Tensor:
     return (predicted == labels) & ~logits.isnan().any(1)
 
 
+def precise(values: Tensor) -> Tensor:
+    """The same in float64, or in float32 on a device that has no more."""
+    return values.float() if values.device.type in SINGLE else values.double()
+
+
 def accuracy(model: Predictor, environment: Environment) -> float:
     """Share of right predictions in an environment, in [0, 1]. A model is judged in eval mode and left as it was."""
     with torch.no_grad(), evaluating(model):
-        return correct(model(environment.inputs), environment.labels).double().mean().item()
+        return precise(correct(model(environment.inputs), environment.labels)).mean().item()
 
 
 def risks(model: Predictor, environments: Sequence[Environment]) -> Tensor:
@@ -103,6 +119,6 @@ def worst_and_average(right: Tensor, groups: Tensor, known: Tensor) -> tuple[flo
     right: whether each sample's prediction is right, (n,). groups, known: numbers of the groups of these samples, (n,),
     and of those in training, (m,).
     """
-    each = {group: right[groups == group].double().mean().item() for group in groups.unique().tolist()}
+    each = {group: precise(right[groups == group]).mean().item() for group in groups.unique().tolist()}
     sizes = {group: int((known == group).sum()) for group in each}
     return min(each.values()), sum(each[group] * sizes[group] for group in each) / max(1, sum(sizes.values()))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from invtutor.fields import check
 from invtutor.worlds.environment import Environment, group_of, pool
-from invtutor.worlds.risks import accuracy, correct, risk, worst_and_average
+from invtutor.worlds.risks import accuracy, correct, precise, risk, worst_and_average
 
 __all__ = ["SMALL_RESIDUAL", "Drawn", "Setting", "World"]
 
@@ -108,7 +108,7 @@ class World:
         metrics: Metrics = {}
         for environment in self.validation:
             logits, labels = predict(environment.inputs), environment.labels
-            metrics[environment.name] = correct(logits, labels).double().mean().item()
+            metrics[environment.name] = precise(correct(logits, labels)).mean().item()
             metrics[environment.name.replace("validation", "validation risk")] = risk(logits, labels).item()
         return metrics
 
@@ -117,7 +117,7 @@ class World:
         environment; where it has groups, of the worst of them, and the average with groups as large as in training."""
         metrics = self.held_out(predict)
         for environment in self.tests:
-            right = correct(predict(environment.inputs), environment.labels).double()
+            right = precise(correct(predict(environment.inputs), environment.labels))
             metrics[environment.name] = right.mean().item()
             if all({"group", "conflict"} & each.attributes.keys() for each in (environment, *self.train)):
                 metrics |= self._by_groups(environment, right)
@@ -138,7 +138,7 @@ class World:
         metrics = {environment.name: accuracy(predict, environment) for environment in known}
         for environment in self.validation:
             if "group" in environment.attributes:
-                right = correct(predict(environment.inputs), environment.labels).double()
+                right = precise(correct(predict(environment.inputs), environment.labels))
                 worst, _ = worst_and_average(right, environment.labels, environment.labels)
                 metrics |= {f"{environment.name} worst class": worst, **self._by_groups(environment, right)}
         if self.tests and self.tests[0].plain is not None:

@@ -361,5 +361,6 @@ def test_no_page_has_a_barrier(page: Any, site: Path, complaints: list[str]) -> 
             page.locator(".live").scroll_into_view_if_needed()
             page.wait_for_function(f"{PANEL}?.state?.taken === 0")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path.name
+        assert page.evaluate("document.getAnimations().length") == 0, "nothing moves that nobody has asked to"
         assert barriers(page) == [], path.name
     assert not complaints

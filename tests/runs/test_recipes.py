@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from invtutor.algorithms import ALGORITHMS, MAPLE, IRMv1, VREx
 from invtutor.fields import hints
@@ -292,6 +294,34 @@ def test_devices() -> None:
     assert find_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert find_device(None) == find_device("auto") and find_device(torch.device("cpu")) == torch.device("cpu")
     assert Recipe(device=None).device == "auto" and Recipe(device=0).device == Recipe(device="0").device == "cuda:0"  # type: ignore[arg-type]
+
+
+class OnlySingle(TorchDispatchMode):
+    """As on Apple's mps, where it is a TypeError to make float64 of anything."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        taken, given = (
+            {each.dtype for each in tree_leaves(it) if isinstance(each, torch.Tensor)} for it in (args, found)
+        )
+        if taken and torch.float64 in given - taken:
+            raise TypeError(f"{func}: this device has no float64")
+        return found
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_device_without_float64(method: str, digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = assemble(tiny(method), digits)
+    optimizer = ready.optimizer()
+    monkeypatch.setattr("invtutor.worlds.risks.SINGLE", {"cpu"})
+    with OnlySingle():
+        for _ in range(2):
+            optimizer.zero_grad()
+            metrics = ready.algorithm.backward([e.sample(20, ready.generator) for e in ready.environments])
+            optimizer.step()
+        for judge in (ready.world.watch, ready.world.final, ready.world.outside):
+            metrics |= judge(ready.algorithm.predict)
+    assert all(np.isfinite(float(value)) for value in metrics.values())
 
 
 UNREACHED = ["banana", "", "cpu:x", "meta", "hpu", "vulkan", f"cuda:{torch.cuda.device_count()}"]
