@@ -84,6 +84,25 @@ def test_how_the_quick_profile_was_chosen(label: str, method: str) -> None:
     )
 
 
+def test_random_labels_and_a_residual_network() -> None:
+    found = {(row.group, row.label): some for row, some in collect(RESULTS, "random_labels_residual").items()}
+    (told,) = (" ".join(part.split()) for part in README.split("\n\n") if part.startswith("With random labels"))
+    place = 0
+    for group, column in (
+        ("random labels", "train"),
+        ("true labels", "train"),
+        ("25 % noisy labels", "mislabelled recalled"),
+        ("25 % noisy labels", "mislabelled seen through"),
+        ("25 % noisy labels", "test"),
+    ):
+        for tau in ("τ = 0", "τ = 0.2"):
+            measured = spread(list(values(found[group, tau], column).values()))
+            assert measured.count == 3
+            place = told.index(f"{measured.percent()} %", place) + 1
+    assert 60 < sorted(run.cpu for some in found.values() for run in some)[9] < 80, "some 70 s"
+    assert {(some[0].recipe.width, some[0].recipe.samples) for some in found.values()} == {(4, 2000)}
+
+
 def test_clones_on_coinrun() -> None:
     rows = {row.label: (row.recipe("quick"), found) for row, found in collect(RESULTS, "coinrun").items()}
     told = " ".join(README[README.index("CoinRun (`-p world=coinrun`)") :].split())

@@ -276,6 +276,23 @@ def test_behind_the_mask_a_perceptron_sees_through_wrong_labels() -> None:
         assert found[0.0, 0.0, seed]["test"] > found[0.0, 0.2, seed]["test"]
 
 
+def test_behind_the_mask_a_residual_network_does_not_learn_by_heart() -> None:
+    """The stored rows, on three seeds of MNIST."""
+    found = {
+        (r.recipe.relabeled, r.recipe.threshold, r.recipe.seed): r.metrics
+        for r in Store(MEASURED)
+        if (r.recipe.world, r.recipe.network) == ("random_labels", "residual")
+    }
+    assert len(found) == 18
+    for seed in range(3):
+        assert found[1.0, 0.0, seed]["train"] > 0.95 and found[1.0, 0.2, seed]["train"] < 0.4
+        assert min(found[0.0, tau, seed]["train"] for tau in (0, 0.2)) > 0.95
+        bare, masked = found[0.25, 0.0, seed], found[0.25, 0.2, seed]
+        assert bare["mislabelled recalled"] > 0.95 > 0.3 > masked["mislabelled recalled"]
+        assert masked["mislabelled seen through"] > 0.6 > 0.05 > bare["mislabelled seen through"]
+        assert masked["test"] > bare["test"]
+
+
 def test_a_run_that_diverges_is_named_and_stops_no_other(
     small: list[Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
