@@ -196,13 +196,13 @@ class Sitting:
 
     def guess(self, question: str, /, limits: tuple[float, float] = (0.0, 1.0), **values: float | None) -> None:
         """Keep what the student expects, before it is measured: ``lesson.guess("accuracy at p = 0.9", ERM=None)``,
-        where a number takes the place of None. `compare` answers. A guess is no mark.
+        where a number takes the place of None; in a name "_" stands for a space. `compare` answers. A guess is no mark.
 
         limits: between which numbers it lies. Raises ValueError for a value outside, or none.
         """
-        for name, value in values.items():
-            self.guesses[question, name] = fit(name, float | None, value, Range(*limits))
-        told = [f"{name} {value:g}" for name, value in values.items() if value is not None]
+        asked = {_spaced(name): fit(name, float | None, value, Range(*limits)) for name, value in values.items()}
+        self.guesses |= {(question, name): value for name, value in asked.items()}
+        told = [f"{name} {value:g}" for name, value in asked.items() if value is not None]
         print(f"{question}: you expect {', '.join(told)}." if told else f"{question}: no guess. You may go on without.")
 
     def compare(
@@ -212,7 +212,9 @@ class Sitting:
 
         results: for each that was asked of, one number per seed, or a single one.
         """
-        found = {name: [value] if isinstance(value, int | float) else list(value) for name, value in results.items()}
+        found = {
+            _spaced(name): [value] if isinstance(value, int | float) else list(value) for name, value in results.items()
+        }
         guesses = {name: self.guesses.get((question, name)) for name in found}
         for name, values in found.items():
             self._outcomes[question, name] = spread(values).mean
@@ -298,6 +300,10 @@ class Sitting:
         if failed:
             return f"{failed} of {judged} judged claims FAIL"
         return f"{judged} of {len(verdicts)} claims judged" + (", all hold" if judged else "")
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def device_name(device: str) -> str:

@@ -237,7 +237,7 @@ def test_guess_and_result_stand_in_one_picture(
     lesson = notebook.begin("x", profile="smoke", out_dir=str(tmp_path))
     capsys.readouterr()
     lesson.guess("accuracy at p = 0.9", ERM=0.5, oracle=None)
-    lesson.guess("flips", (0, 100), all=None)
+    lesson.guess("flips", (0, 100), of_all=None)
     assert capsys.readouterr().out.splitlines()[0] == "accuracy at p = 0.9: you expect ERM 0.5."
     for value in (1.5, math.nan, "half"):
         with pytest.raises(ValueError, match="Parameter `ERM` should be"):
@@ -249,6 +249,7 @@ def test_guess_and_result_stand_in_one_picture(
     first, second, third = json.loads((tmp_path / "result.json").read_text())["guesses"]
     assert first == {"question": "accuracy at p = 0.9", "of": "ERM", "guess": 0.5, "result": pytest.approx(0.15)}
     assert (second["guess"], second["result"], third["result"]) == (None, 0.7, None)
+    assert third["of"] == "of all", "a name is said in words"
 
 
 def test_a_result_replaces_only_one_of_its_lesson(tmp_path: Path, shown: list[Any]) -> None:
