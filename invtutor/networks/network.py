@@ -42,8 +42,9 @@ class Network(nn.Module):
         return self._by_pieces(lambda some: self.head(self.features(some)), inputs)
 
     def _by_pieces(self, part: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-        found = [part(some) for some in inputs.split(self.piece or max(len(inputs), 1))]
-        return found[0] if len(found) == 1 else torch.cat(found)
+        if self.piece is None or len(inputs) <= self.piece:
+            return part(inputs)
+        return torch.cat([part(some) for some in inputs.split(self.piece)])
 
     def _features(self, inputs: Tensor) -> Tensor:
         halved = self.precision == "bfloat16"
