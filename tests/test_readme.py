@@ -126,3 +126,19 @@ def test_clones_on_coinrun() -> None:
         assert apart.low is not None and apart.high is not None and apart.low < 0 < apart.high, name
     assert {found[0].recipe.steps for found in residual.values()} == {100}
     assert f"on {TrainedExpert().frames:,} frames" in told and f"fewer than {100 * WINS:.0f} % of its levels" in told
+
+
+@pytest.mark.parametrize("name", ["ERM", "IRMv1", "V-REx"])
+def test_the_published_setting(name: str) -> None:
+    rows = {
+        row.label: found for row, found in collect(Store(MEASURED.with_name("paper")), "colored_mnist", "paper").items()
+    }
+    *cells, seeds = line(f"{name}, full batches")
+    for rate, cell in zip((0.1, 0.2, 0.9), cells, strict=True):
+        measured = spread(list(values(rows[name], f"test p={rate}").values()))
+        assert cell == f"{measured.percent()} ({published('colored_mnist', name, f'test p={rate}')[0]})"
+        assert measured.count == int(seeds)
+    assert {(run.recipe.precision, run.recipe.steps, run.recipe.batch_size) for run in rows[name]} == {
+        ("bfloat16", 501, None)
+    }
+    assert {run.recipe.width for run in rows[name]} == {256 if name == "ERM" else 390}

@@ -1,7 +1,7 @@
 """What the tables say: results sorted into rows, measured beside published."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
@@ -123,8 +123,11 @@ def picked(results: Iterable[Result], profile: str = "quick") -> dict[str, dict[
     }
 
 
-def layout(results: Iterable[Result], table: str, profile: str = "quick") -> Sheet:
-    """Measured mean ± standard deviation in %, and in brackets what is published (– if nothing is)."""
+def layout(
+    results: Iterable[Result], table: str, profile: str = "quick", *, only: Collection[str] | None = None
+) -> Sheet:
+    """Measured mean ± standard deviation in %, and in brackets what is published (– if nothing is). only: the rows with
+    these labels; None is all."""
     if table == "selection":
         return _selection_layout(list(results), profile)
     if table == "group_selection":
@@ -132,6 +135,8 @@ def layout(results: Iterable[Result], table: str, profile: str = "quick") -> She
     columns = TABLES[table].columns
     rows, group = [], ""
     for row, found in collect(results, table, profile).items():
+        if only is not None and row.label not in only:
+            continue
         if row.group != group:
             group = row.group
             rows.append([group + ":"])

@@ -106,3 +106,32 @@ def test_ties_count_half_whatever_the_rounding() -> None:
             weights = torch.tensor([[weight, other], [weight, -other], [0.0, 0.0]], dtype=torch.double)
             found = two_bit.accuracy(weights, 0.1)
             assert found.tolist() == pytest.approx([(0.75 + 0.9) / 2, (0.75 + 0.1) / 2, 0.5])
+
+
+def test_a_third_bit_is_a_second_clue_that_is_flipped_as_often() -> None:
+    silent = torch.cat([GRID, torch.zeros(4, 1, dtype=torch.double)], 1)
+    assert torch.allclose(two_bit.risk(silent, 0.2, 0.1), two_bit.risk(GRID, 0.2, 0.1), rtol=1e-12)
+    assert torch.allclose(two_bit.accuracy(silent, 0.2), two_bit.accuracy(GRID, 0.2), rtol=1e-12)
+    weights = torch.tensor([[1.1, 1.7, 1.7], [1.6, 0.5, -0.6]], dtype=torch.double, requires_grad=True)
+    (slopes,) = torch.autograd.grad(two_bit.risk(weights, 0.2).sum(), weights)
+    assert torch.allclose(two_bit.gradient(weights, 0.2), slopes)
+    assert torch.allclose(
+        weights[1] @ two_bit.cases(3).T, torch.tensor([1.5, 2.7, 0.5, 1.7, -1.7, -0.5, -2.7, -1.5]).double()
+    )
+    # whoever goes by the majority of three bits, and what lesson 01 says of it
+    assert [two_bit.accuracy(weights[0], rate).item() for rate in (0.1, 0.2, 0.9)] == pytest.approx(
+        [0.945, 0.88, 0.145]
+    )
+
+
+def test_with_two_clues_the_variance_of_risks_is_least_at_shape_alone() -> None:
+    weight, pooled = torch.tensor([0.0, 10.0, 100.0, 1000.0]), torch.zeros(4, 3, dtype=torch.double)
+
+    def vrex(weights: Tensor, share: float = 1.0) -> Tensor:
+        by_environment = two_bit.risks(weights, RATES)
+        return by_environment.mean(0) + share * weight * by_environment.var(0, unbiased=False)
+
+    pooled = two_bit.minimize(lambda weights: vrex(weights, 0.0), pooled)
+    found = two_bit.minimize(vrex, pooled, steps=3000)
+    assert two_bit.accuracy(found, 0.9).tolist() == pytest.approx([0.145, 0.145, 0.75, 0.75])
+    assert found[-1].tolist() == pytest.approx([log(3), 0, 0], abs=0.06)

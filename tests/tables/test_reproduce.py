@@ -433,6 +433,14 @@ def test_the_results_that_come_with_the_course_are_those_of_today_s_settings() -
     assert candidates(results)
 
 
+def test_results_in_the_published_setting_fill_rows_of_its_table() -> None:
+    results = list(Store(MEASURED.with_name("paper")))
+    assert {result.made["profile"] for result in results} == {"paper"}
+    rows = collect(results, "colored_mnist", "paper")
+    assert sum(map(len, rows.values())) == len(results)
+    assert all(len(found) >= 3 for row, found in rows.items() if row.method in ("erm", "irmv1", "vrex"))
+
+
 def test_the_color_balanced_ceiling_is_the_middle_of_upweightings_line() -> None:
     (row,) = (row for row in TABLES["colored_mnist"].rows if row.method == "upweighting")
     made = [

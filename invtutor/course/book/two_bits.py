@@ -15,7 +15,7 @@ from invtutor.algorithms import ALGORITHMS, Algorithm
 from invtutor.algorithms.descent import descend, risk_at
 from invtutor.course.book.tape import Tape
 from invtutor.course.book.writer import record
-from invtutor.exact.two_bit import CASES
+from invtutor.exact.two_bit import cases
 from invtutor.figures import COLORS
 from invtutor.runs.knobs import sign
 from invtutor.runs.pure import Batch, State, batch_of, filled
@@ -60,7 +60,7 @@ def two_bits() -> str:
         "rates": RATES,
         "outside": OOD_RATE,
         "noise": NOISE,
-        "cases": CASES.tolist(),
+        "cases": cases().tolist(),
         "samples": SAMPLES,
         "colors": COLORS,
     }
@@ -117,7 +117,7 @@ def _accuracy(model: nn.Module, theta: Tensor, batch: Mapping[str, Tensor]) -> T
 
 def _counted(rate: float, noise: float = NOISE) -> Environment:
     """An environment of which each sample agrees with the label or not, in shape and color, as (s, c) = ±1."""
-    shape, color = (((1 + CASES[:, place]) / 2) for place in (0, 1))
+    shape, color = (((1 + cases()[:, place]) / 2) for place in (0, 1))
     chances = (noise + shape * (1 - 2 * noise)) * (rate + color * (1 - 2 * rate))
-    inputs = CASES.float().repeat_interleave((SAMPLES * chances).round().long(), 0)
+    inputs = cases().float().repeat_interleave((SAMPLES * chances).round().long(), 0)
     return Environment(f"p={rate:g}", inputs, torch.ones(SAMPLES, dtype=torch.long))
