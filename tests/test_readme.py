@@ -2,15 +2,16 @@
 
 import re
 from pathlib import Path
+from statistics import median
 
 import pytest
 
 from invtutor.runs.history import spread
 from invtutor.runs.recipe import Recipe, label
 from invtutor.runs.trained_expert import WINS, TrainedExpert
-from invtutor.tables.plan import TABLES
 from invtutor.tables.published import published
 from invtutor.tables.reading import collect, values
+from invtutor.tables.rows import TABLES
 from invtutor.tables.store import MEASURED, Store
 from invtutor.worlds import WORLDS
 from invtutor.worlds.demonstrations import Demonstrations
@@ -142,3 +143,5 @@ def test_the_published_setting(name: str) -> None:
         ("bfloat16", 501, None)
     }
     assert {run.recipe.width for run in rows[name]} == {256 if name == "ERM" else 390}
+    seconds = [run.cpu for run in rows[name]]
+    assert name == "ERM" or 150 < median(seconds) < 210, "some three minutes"

@@ -30,19 +30,20 @@ def label(method: str) -> str:
     return ALGORITHMS[method].label
 
 
-_known: dict[tuple[type, str], tuple[Any, dict[str, Any]]] = {}
+_shared: dict[tuple[Any, ...], tuple[Any, dict[str, Any]]] = {}  # by the class and the values of its knobs
 
 
 def _made(kind: type[Any], given: Mapping[str, Any], *first: Any) -> tuple[Any, dict[str, Any]]:
-    """What these values make of a world or a method, checked, and all its knobs by name. A sweep has thousands of
-    recipes that share them. Raises ValueError as `kind` does."""
-    if (said := (kind, repr(sorted(given.items())))) not in _known:
-        made = kind(*first, **given)
-        values = {name: getattr(made, name) for name in knobs(kind) if name != "l2"}
-        if len(_known) > 1000:
-            _known.clear()
-        _known[said] = _known.setdefault((kind, repr(sorted(values.items()))), (made, values))
-    return _known[said]
+    """What these values make of a world or a method, checked, and all its knobs by name: one for all the recipes that
+    say the same, since a sweep has a hundred thousand in memory. Raises ValueError as `kind` does."""
+    defaults = {name: value for name, value in knobs(kind).items() if name != "l2"}
+    values = {name: valid(kind, name, given.get(name, value)) for name, value in defaults.items()}
+    if (key := (kind, *values.values())) not in _shared:
+        if len(_shared) == 1000:
+            _shared.clear()
+        made = kind(*first, **values)
+        _shared[key] = made, {name: getattr(made, name) for name in values}
+    return _shared[key]
 
 
 def own(algorithm: str) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""The papers' tables: what fills them (`plan`, `executors`), where that is kept (`store`), what it says (`reading`)."""
+"""The papers' tables (`rows`), what fills them (`plan`, `executors`), where that is kept (`store`), what it says
+(`reading`)."""
 
 from importlib import import_module
 from typing import Any
@@ -6,7 +7,6 @@ from typing import Any
 # Where each name lives. They are fetched when asked for: who wants a `sheet` alone need not wait for torch.
 _HOMES = {
     "executors": ("reproduce", "sweep"),
-    "plan": ("TABLES",),
     "reading": (
         "beside",
         "candidates",
@@ -19,6 +19,7 @@ _HOMES = {
         "theirs",
         "values",
     ),
+    "rows": ("TABLES",),
     "store": ("MEASURED", "Store"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -69,7 +69,7 @@ def _said(arguments: argparse.Namespace, *more: str) -> dict[str, Any]:
 
 def reproduce(arguments: argparse.Namespace) -> int:
     from invtutor.tables import executors, reading
-    from invtutor.tables.plan import usual
+    from invtutor.tables.rows import usual
 
     out = _folder(arguments.out or f"results/{arguments.profile}")
     options = _said(arguments, "profile", "tables", "seeds", "source", "device", "precision")
@@ -93,7 +93,7 @@ def tables(arguments: argparse.Namespace) -> int:
     one_of("format", FORMATS, arguments.format)
     from invtutor.runs.budgets import PROFILES
     from invtutor.tables import reading
-    from invtutor.tables.plan import TABLES
+    from invtutor.tables.rows import TABLES
     from invtutor.tables.store import MEASURED, Store
 
     one_of("profile", PROFILES, arguments.profile)

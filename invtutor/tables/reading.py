@@ -10,8 +10,9 @@ import torch
 from invtutor.runs.commands import text_of
 from invtutor.runs.history import spread
 from invtutor.runs.recipe import Recipe, label
-from invtutor.tables.plan import PLACES, RATES, TABLES, Row, series
+from invtutor.tables.plan import PLACES, series
 from invtutor.tables.published import Published, published
+from invtutor.tables.rows import RATES, TABLES, Row
 from invtutor.tables.selection import BY_GROUPS, CRITERIA, Candidate, chosen
 from invtutor.tables.sheet import Sheet
 from invtutor.tables.store import Result

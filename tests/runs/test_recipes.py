@@ -602,5 +602,7 @@ def test_recipes_share_the_parts_that_they_have_in_common() -> None:
     assert one.setting is other.setting and one.hyper is other.hyper and one.world_options is other.world_options
     assert third.setting is not one.setting and (third.penalty_weight, one.penalty_weight) == (7.0, 1e4)
     assert third.flip_rates == (0.1, 0.4) and one.flip_rates == (0.1, 0.3)
+    for near in (np.array([0.1, 0.3 + 1e-12]), [0.1, torch.tensor(0.3 + 1e-6)]):  # which print as the same
+        assert one.but(flip_rates=near).flip_rates[1] > 0.3 == one.but(flip_rates=[0.1, 0.3]).flip_rates[1]
     with pytest.raises(ValueError, match="flip_rates"):
         one.but(flip_rates=[2.0, 0.1])

@@ -15,9 +15,11 @@ from invtutor.runs.recipe import Recipe
 from invtutor.runs.run import Run, run
 from invtutor.tables import executors, reading
 from invtutor.tables import plan as planning
+from invtutor.tables import rows as the_rows
 from invtutor.tables.executors import reproduce
-from invtutor.tables.plan import TABLES, Row, Table, plan, series, usual
+from invtutor.tables.plan import plan, series
 from invtutor.tables.reading import beside, candidates, collect, color_balanced, layout, means, picked, settings, values
+from invtutor.tables.rows import DRAWS, END, RATES, TABLES, Row, Table, usual
 from invtutor.tables.selection import BY_GROUPS, CRITERIA
 from invtutor.tables.store import MEASURED, Result, Store
 from invtutor.worlds import colored_mnist, random_labels
@@ -46,7 +48,7 @@ def small(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
         started.append(recipe)
         return run(recipe, **options)
 
-    for room in (planning, reading):
+    for room in (the_rows, planning, reading):
         monkeypatch.setattr(room, "TABLES", tables)
     for world in (colored_mnist, random_labels):
         monkeypatch.setattr(world, "load_digits", lambda source, quiet: digits)
@@ -368,7 +370,7 @@ def test_candidates_of_the_selection_lab(tmp_path: Path) -> None:
         metrics = {f"validation p={rate:g}": rate for rate in recipe.flip_rates} | {"test p=0.9": 0.5}
         made.append(Result(recipe, metrics, 1.0, {}, corners, corners))
     ((first, *others),) = candidates(made)
-    assert len(others) == 4 * planning.DRAWS - 1
+    assert len(others) == 4 * DRAWS - 1
     assert first.method == "ERM" and first.setting == "setting 0" and first.test == 0.5
     assert first.validation == (0.1, 0.2, 0.3)
     assert first.left_out == pytest.approx((0.9, 0.8, 0.7))
@@ -408,8 +410,8 @@ def test_what_rules_pick_where_there_are_groups() -> None:
 
 def test_settings_of_a_method_differ_and_start_with_its_own() -> None:
     rows = [row for row in TABLES["selection"].rows if row.method == "vrex" and "without" not in row.group]
-    assert len({json.dumps(dict(row.changes)) for row in rows}) == planning.DRAWS
-    own = Recipe.profile("paper", "vrex", every=planning.END, flip_rates=planning.RATES, samples=50_000 // 3)
+    assert len({json.dumps(dict(row.changes)) for row in rows}) == DRAWS
+    own = Recipe.profile("paper", "vrex", every=END, flip_rates=RATES, samples=50_000 // 3)
     assert rows[0].recipe("paper") == own
 
 
@@ -431,6 +433,19 @@ def test_the_results_that_come_with_the_course_are_those_of_today_s_settings() -
     }
     assert not missing
     assert candidates(results)
+
+
+def test_a_seed_that_was_run_twice_counts_once_and_in_float32() -> None:
+    row = TABLES["colored_mnist"].rows[0]
+    made = [
+        Result(row.recipe("smoke", seed=seed, precision=precision, source="mnist"), {"test p=0.9": value}, 1.0, {})
+        for seed, precision, value in ((1, "bfloat16", 0.2), (0, "float32", 0.3), (0, "bfloat16", 0.4))
+    ]
+    for results in (made, made[::-1]):
+        (found,) = (found for found in collect(results, "colored_mnist", "smoke").values() if found)
+        assert values(found, "test p=0.9") == {0: 0.3, 1: 0.2}
+    only = str(layout(made, "colored_mnist", "smoke", only=[row.label])).splitlines()
+    assert len(only) == 2 and only[1].startswith(row.label)
 
 
 def test_results_in_the_published_setting_fill_rows_of_its_table() -> None:

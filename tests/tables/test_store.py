@@ -174,7 +174,7 @@ import os, signal, sys, time
 from types import SimpleNamespace
 
 from invtutor.tables import executors, plan
-from invtutor.tables.plan import Row, Table
+from invtutor.tables.rows import Row, Table
 from invtutor.tables.store import Result
 from invtutor.worlds import colored_mnist
 

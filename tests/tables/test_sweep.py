@@ -14,8 +14,9 @@ import pytest
 from invtutor.runs.recipe import Recipe
 from invtutor.tables import executors
 from invtutor.tables.executors import sweep
-from invtutor.tables.plan import END, Row, grid, series
+from invtutor.tables.plan import grid, series
 from invtutor.tables.reading import settings
+from invtutor.tables.rows import END, Row
 from invtutor.tables.store import MEASURED, Result, Results, Store
 from invtutor.widgets import filling
 
