@@ -21,6 +21,7 @@ from invtutor.course import lessons, runner
 from invtutor.runs import session as sessions
 from invtutor.runs.recipe import Recipe
 from invtutor.tables import executors, plan, reading
+from invtutor.tables.rows import Row, Table
 from invtutor.tables.store import MEASURED
 from invtutor.worlds import colored_mnist
 from invtutor.worlds.digits import Digits
@@ -196,9 +197,9 @@ def test_reproduce(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(colored_mnist, "load_digits", lambda source, quiet: digits)
     tiny = {"samples": 60, "width": 4, "batch_size": 20, "steps": 4, "anneal": 1}
-    rows = (plan.Row("ERM", "erm", tiny), plan.Row("V-REx", "vrex", tiny))
+    rows = (Row("ERM", "erm", tiny), Row("V-REx", "vrex", tiny))
     for room in (plan, reading):
-        monkeypatch.setattr(room, "TABLES", {"two_spurious": plan.Table("Small", ("test p=0.9",), rows)})
+        monkeypatch.setattr(room, "TABLES", {"two_spurious": Table("Small", ("test p=0.9",), rows)})
     call = ["reproduce", "--profile", "smoke", "--tables", "two_spurious", "--seeds", "2", "--quiet"]
     assert main(call) == 0
     said = capsys.readouterr()

@@ -42,7 +42,8 @@ from invtutor.course import book, lessons
 from invtutor import cli
 from invtutor.worlds import colored_mnist, digits, mnist
 from invtutor.runs import session
-from invtutor.tables import executors, plan, reading
+from invtutor.tables import executors
+from invtutor.tables.rows import TABLES, Row, Table
 from invtutor.widgets import panel
 
 root = Path(sys.argv[1])
@@ -58,9 +59,9 @@ images = torch.randint(256, (60_000, 28, 28), dtype=torch.uint8)
 crude = digits.Digits("rendered", images, torch.arange(60_000) % 10, images[:10_000], torch.arange(10_000) % 10)
 colored_mnist.load_digits = lambda *_, **__: crude
 tiny = {"samples": 60, "width": 4, "batch_size": 20, "steps": 4, "anneal": 1}
-rows = tuple(plan.Row(name, name, tiny) for name in ("erm", "vrex"))
-plan.TABLES = {"two_spurious": plan.Table("Small", ("test p=0.9",), rows, {"smoke": 3, "quick": 3})}
-reading.TABLES = plan.TABLES
+rows = tuple(Row(name, name, tiny) for name in ("erm", "vrex"))
+TABLES.clear()
+TABLES["two_spurious"] = Table("Small", ("test p=0.9",), rows, {"smoke": 3, "quick": 3})
 
 mirror = root / "mirror"
 small = {path.name: path.read_bytes() for path in mirror.iterdir() if path.suffix != ".gz"}

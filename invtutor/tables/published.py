@@ -69,7 +69,7 @@ def cells() -> Iterator[tuple[tuple[str, str, str, str], Published]]:
 def published(table: str, row: str, column: str, *, group: str = "") -> list[Published]:
     """What is published for a cell, one entry per source; the source of the table that we repeat comes first.
 
-    table, group, row: names as in `plan.TABLES`; column: a metric (`history.GLOSSARY`), or `train` for the mean over
+    table, group, row: names as in `rows.TABLES`; column: a metric (`history.GLOSSARY`), or `train` for the mean over
     the training environments. Empty where no source has the row or the column.
     """
     return [found for where, found in cells() if where == (table, group, row, column)]

@@ -205,7 +205,7 @@ sys.exit(main())"""
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
         kept, deadline = tmp_path / "marks" / "a.ipynb", time.monotonic() + 120
-        while not kept.exists() and process.poll() is None and time.monotonic() < deadline:
+        while not (tmp_path / "marks.csv").exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
