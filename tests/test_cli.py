@@ -120,6 +120,11 @@ def test_run(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["sweep", "irmv1", "-p", "device=tpu"], "Parameter `device` should be auto, or a device of torch"),
         (["sweep", "erm", "--cluster", "tcp://10.0.0.1:80"], "Parameter `cluster` should be tls://… beyond this"),
         (["sweep", "erm", "--workers", "-1"], "Parameter `workers` should be a whole number in [1, 10,000]. Found -1."),
+        (["search", "vrx"], "Parameter `method` should be one of irmv1, vrex, meta_irm. Found 'vrx'. Did you mean"),
+        (["search", "erm"], "Parameter `method` should be one of irmv1, vrex, meta_irm. Found 'erm'."),
+        (["search", "--profile", "paper"], "Parameter `profile` should be one of smoke, quick. Found 'paper'."),
+        (["search", "vrex", "--workers", "0"], "Parameter `workers` should be a whole number in [1, 10,000]. Found 0."),
+        (["search", "vrex", "--device", "tpu"], "Parameter `device` should be auto, or a device of torch"),
         (["reproduce", "--cluster", "slurm"], "Parameter `tls` should be three files"),
         (["tables", "--tables", "colored"], "Parameter `tables` should be one of colored_mnist, insufficient"),
         (["tables", "--format", "pdf"], "Parameter `format` should be one of text, csv, latex, markdown. Found 'pdf'"),
@@ -162,10 +167,11 @@ def test_a_wrong_call_is_one_line_and_writes_nothing(
     assert started == []
 
 
-@pytest.mark.parametrize("command", ["run", "sweep", "reproduce"])
+@pytest.mark.parametrize("command", ["run", "sweep", "search", "reproduce"])
 def test_no_result_comes_among_the_lessons(shelf: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
     before = sorted(shelf.iterdir())
-    assert main([command, *(["erm"] if command != "reproduce" else []), "--out", str(shelf)]) == 2
+    method = {"reproduce": [], "search": ["vrex"]}.get(command, ["erm"])
+    assert main([command, *method, "--out", str(shelf)]) == 2
     said = capsys.readouterr().err
     assert said == f"invtutor: error: {shelf} is the folder of the lessons themselves; choose another folder.\n"
     assert sorted(shelf.iterdir()) == before

@@ -22,6 +22,7 @@ from invtutor.runs.knobs import KNOBS
 from invtutor.runs.recipe import Recipe, own
 from invtutor.runs.run import assemble, run
 from invtutor.tables import engine
+from invtutor.tables.draws import METHODS
 from invtutor.worlds import colored_mnist
 from invtutor.worlds.digits import Digits
 
@@ -122,6 +123,7 @@ def call(rng: random.Random, shelf: list[lessons.Lesson]) -> list[str]:
             [
                 ["reproduce", "--tables", name(rng, ["ablations"]), f"--{rng.choice(OPTIONS)}", text(rng)],
                 ["sweep", name(rng, list(ALGORITHMS)), *pairs(FIELDS), f"--{rng.choice(PLACES)}", text(rng)],
+                ["search", name(rng, list(METHODS)), f"--{rng.choice(PLACES)}", text(rng)],
                 ["tables", "nowhere", f"--{rng.choice(['tables', 'format', 'profile'])}", text(rng)],
             ]
         ),

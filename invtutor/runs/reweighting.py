@@ -55,10 +55,11 @@ class Trace:
         return self.turns[turn].mask[self.conflicting].mean().item()
 
 
-def trace(recipe: Recipe, *, data: Any = None, last: int | None = None) -> Trace:
+def trace(recipe: Recipe, *, data: Any = None, last: int | None = None, progress: bool = True) -> Trace:
     """Train MAPLE as `run.run` does and keep its turns; a turn takes 0.7 MB in the quick profile.
 
-    recipe: with algorithm `maple`. last: how many turns to keep, counted from the end; None is all of them.
+    recipe: with algorithm `maple`. last: how many turns to keep, counted from the end; None is all of them. progress:
+    shows a bar.
     """
     ready = assemble(recipe.but(every=1), data)
     algorithm, turns = ready.algorithm, list[Turn]()
@@ -79,7 +80,7 @@ def trace(recipe: Recipe, *, data: Any = None, last: int | None = None) -> Trace
         return {}
 
     shares_of = [algorithm.weights.detach().clone()]
-    history = ready.fit(watch)
+    history = ready.fit(watch, progress=progress)
     turns = [turn._replace(metrics=m) for turn, m in zip(turns, history.records[-len(turns) :], strict=True)]
     corners = ready.world.corners(algorithm.predict)
     order = turns[-1].chances.argsort(descending=True, stable=True).to(algorithm.weights.device)

@@ -6,7 +6,7 @@ from typing import Any
 
 # Where each name lives. They are fetched when asked for: who wants a `sheet` alone need not wait for torch.
 _HOMES = {
-    "executors": ("reproduce", "sweep"),
+    "executors": ("reproduce", "search", "sweep"),
     "reading": (
         "beside",
         "candidates",

@@ -1,4 +1,4 @@
-"""The commands of tables: ``reproduce | sweep | tables``. What they run comes with torch, and only when they run."""
+"""The commands of tables: ``reproduce | sweep | search | tables``. What they run comes with torch, and only then."""
 
 import argparse
 from collections.abc import Callable
@@ -21,7 +21,11 @@ def add(command: Command) -> None:
     text = "the budget: smoke, quick or paper, whose full batches want a GPU (default: %(default)s)"
     added.add_argument("--profile", default="quick", metavar="NAME", help=text)
     added.add_argument(
-        "--tables", nargs="+", default=[], metavar="NAME", help="which tables (default: all but those of CoinRun)"
+        "--tables",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="which tables (default: all but `searched` and CoinRun's)",
     )
     text = "seeds a row, 0 to N-1 (default: each table's own number)"
     added.add_argument("--seeds", type=int, metavar="N", help=text)
@@ -37,6 +41,15 @@ def add(command: Command) -> None:
     text = "alternatives for a parameter, as in 1e2,1e3 or 0:10 (0 to 9), or 0.1,0.2;0.1,0.3 where each is a list"
     added.add_argument("-p", dest="given", action="append", default=[], metavar="NAME=VALUES", help=text)
     _execution(added, "results/sweep")
+
+    text = "choose settings on validation digits, by one protocol for all methods; killed, it goes on where it was"
+    added = command(search, text, "vrex irmv1 --workers 2")
+    text = "irmv1, vrex or meta_irm (default: all three; 1,035 trials, one to three hours of two cores)"
+    added.add_argument("methods", nargs="*", metavar="METHOD", help=text)
+    added.add_argument("--profile", default="quick", metavar="NAME", help="smoke or quick (default: %(default)s)")
+    added.add_argument("--source", default="auto", metavar="NAME", help="digits: auto, mnist or rendered")
+    added.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N")
+    _execution(added, "results/search")
 
     added = command(tables, "print the tables of a folder of results", "results/sweep --format csv")
     text = "what `reproduce` or `sweep` has filled (default: the results that come with the course)"
@@ -86,6 +99,16 @@ def sweep(arguments: argparse.Namespace) -> int:
     out = _folder(arguments.out or "results/sweep")
     results = executors.sweep(arguments.method, named(arguments.given), out, **_said(arguments))
     print(f"{reading.UNITS}.\n\n{reading.settings(results)}")
+    return _ended(results, out)
+
+
+def search(arguments: argparse.Namespace) -> int:
+    from invtutor.tables import executors, reading
+    from invtutor.tables.search import METHODS, layout
+
+    out = _folder(arguments.out or "results/search")
+    results = executors.search(out, **_said(arguments, "profile", "methods", "source", "device"))
+    print(f"{reading.UNITS}.\n\n{layout(results, arguments.profile, arguments.methods or METHODS)}")
     return _ended(results, out)
 
 

@@ -14,14 +14,16 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from invtutor.fields import one_of
 from invtutor.files import check_writable, clear
 from invtutor.runs.recipe import Recipe, find_device
 from invtutor.runs.run import build_world, run
+from invtutor.tables import search as protocol
 from invtutor.tables.engine import Engine
 from invtutor.tables.plan import grid, placed, plan
 from invtutor.tables.store import Result, Results, Store
 
-__all__ = ["reproduce", "sweep"]
+__all__ = ["reproduce", "search", "sweep"]
 
 Watch = Callable[[Results], None]
 
@@ -66,6 +68,31 @@ def sweep(
     """Run a method under every combination of what is given, as `plan.grid` reads it; all else is as in `reproduce`."""
     chosen = Engine(**engine)
     return _fill(out, grid(method, given), given.get("profile", "quick"), chosen, quiet, watch)
+
+
+def search(
+    out: str | Path,
+    profile: str = "quick",
+    methods: Sequence[str] = (),
+    *,
+    source: str = "auto",
+    device: str = "auto",
+    quiet: bool = False,
+    watch: Watch | None = None,
+    **engine: Any,
+) -> Results:
+    """Run the trials of a search for settings, round by round by the protocol of the module `search`, and return those
+    of all rounds. methods: some of those that it knows; none are all. All else is as in `reproduce`."""
+    one_of("profile", protocol.PROFILES, profile)
+    for method in methods:
+        one_of("method", protocol.METHODS, method)
+    chosen, results, tried = Engine(**engine), Results(), tuple(dict.fromkeys(methods)) or protocol.METHODS
+    for number in range(len(protocol.ROUNDS)):
+        planned = protocol.planned(results, number, profile, tried, source=source, device=device)
+        found = _fill(out, planned, profile, chosen, quiet, watch)
+        both = {result.recipe: result for result in (*results, *found)}
+        results = Results(both.values(), {**results.diverged, **found.diverged})
+    return results
 
 
 def _fill(

@@ -143,7 +143,8 @@ def layout(
             rows.append([group + ":"])
         cells = []
         for column in columns:
-            known = published(table, row.label, column, group=row.group)
+            source, of = row.repeats or (table, row.group)
+            known = published(source, row.label, column, group=of)
             cells.append(_cell(_column(found, column), known, column, ran=bool(found)))
         seconds = f"{median(result.cpu for result in found):.1f}" if found else "–"
         rows.append([("  " if group else "") + row.label, *cells, str(len(found)), seconds])

@@ -57,7 +57,7 @@ class Result:
 
     metrics: of the last step (`history.GLOSSARY`). cpu: processor seconds of the run, on all threads. made: device,
     digits, versions, date, profile. Of Colored MNIST also corners, the test accuracies with the color agreeing and
-    flipped (with patches, one row per color), and validation, its `validation_corners`; else these are empty. history:
+    flipped (with patches, one row per color), and validation, the same of its validation; else both are empty. history:
     the records of a recipe that asks for more than the last step.
     """
 
@@ -66,7 +66,7 @@ class Result:
     cpu: float
     made: Mapping[str, str]
     corners: Sequence[Any] = ()
-    validation: Sequence[float] = ()
+    validation: Sequence[Any] = ()
     history: Sequence[Mapping[str, float]] = ()
 
     def value(self, column: str) -> float | None:
@@ -91,18 +91,18 @@ class Result:
         """Read what `to_json` wrote. Raises one of `_UNREADABLE` for anything else."""
         values = json.loads(line, object_pairs_hook=_shared)
         result = cls(recipe=Recipe.from_values(values.pop("recipe")), **values)
-        corners = torch.tensor(result.corners, dtype=torch.float64)
+        corners = {name: torch.tensor(getattr(result, name), dtype=torch.float64) for name in ("corners", "validation")}
         records = all(isinstance(record, dict) and "step" in record for record in result.history)
         require("history", records, "records by step", result.history)
         watched = [number for record in result.history for number in record.values()]
-        numbers = [*result.metrics.values(), *watched, *corners.flatten().tolist(), *result.validation, result.cpu]
+        accuracies = [number for some in corners.values() for number in some.flatten().tolist()]
+        numbers = [*result.metrics.values(), *watched, *accuracies, result.cpu]
         known = all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
         require("metrics", known and len(result.metrics) > 0, "finite numbers", numbers)
         require("metrics", all(map(str.isprintable, result.metrics)), "named by words", list(result.metrics))
         require("cpu", result.cpu >= 0, "seconds", result.cpu)
-        require("corners", corners.shape in ((0,), (2,), (2, 2)), "two accuracies, or two times two", result.corners)
-        several = isinstance(result.validation, Sequence) and len(result.validation) in (0, 2)
-        require("validation", several, "two accuracies, or none", result.validation)
+        for name, some in corners.items():
+            require(name, some.shape in ((0,), (2,), (2, 2)), "two accuracies, or two times two", getattr(result, name))
         require("made", all(isinstance(word, str) for word in result.made.values()), "texts", result.made)
         return result
 

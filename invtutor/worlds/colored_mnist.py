@@ -9,7 +9,7 @@ flip rate is not: shape is the invariant clue, color the spurious one.
 With k = 2 classes both sums are exclusive ors. With k = 5 or 10 they shift by one, as in Choe et al. 2020.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from itertools import product
@@ -54,18 +54,30 @@ def painted(images: Tensor, colors: Tensor, count: int = 2) -> Tensor:
     return inputs
 
 
-def recolored(environment: Environment, shift: int) -> Environment:
-    """The same samples, each in the color (label + shift) mod k: shift 0 agrees with the label, 1 is the flip.
+def marked(inputs: Tensor, colors: Tensor, patches: Tensor) -> None:
+    """Put a patch into the upper left corner of each input, (n, 2, height, width), where `patches` is 0, and into the
+    right one where it is 1, in the input's color; in place."""
+    for side, columns in ((0, slice(0, PATCH)), (1, slice(-PATCH, None))):
+        here = patches == side
+        inputs[here.nonzero()[:, 0], colors[here], :PATCH, columns] = 1.0
 
-    Raises ValueError where color cannot be repainted: in a world with patches, or one without colors.
+
+def recolored(environment: Environment, shift: int, patch_shift: int = 0) -> Environment:
+    """The same samples, each in the color (label + shift) mod k: shift 0 agrees with the label, 1 is the flip; and each
+    with the patch (label + patch_shift) mod 2, where there are patches: what ink a digit has in the upper corners is
+    then lost.
+
+    Raises ValueError where color cannot be repainted: in a world without colors.
     """
-    if "color" not in environment.attributes or "patch" in environment.attributes:
-        raise ValueError("Parameter `environment` should have colors and no patches.")
-    classes = environment.inputs.shape[1]
+    if "color" not in environment.attributes:
+        raise ValueError("Parameter `environment` should have colors.")
+    classes, patch = environment.inputs.shape[1], "patch" in environment.attributes
     colors = (environment.labels + shift) % classes
-    ink = environment.inputs[torch.arange(len(colors), device=colors.device), environment["color"]]
     told = {"color": colors, "conflict": (colors != environment.labels).long()}
-    inputs = painted(ink, colors, classes)
+    inputs = painted(uncolored(environment.inputs, patch)[:, 0], colors, classes)
+    if patch:
+        told["patch"] = (environment.labels + patch_shift) % 2
+        marked(inputs, colors, told["patch"])
     return replace(environment, inputs=inputs, attributes={**environment.attributes, **told})
 
 
@@ -152,10 +164,8 @@ class Canvas:
         if self.patch_draws is not None:
             patch_rate = flip_rate if patch_flip_rate is None else patch_flip_rate
             _check_rate("patch_flip_rate", patch_rate)
-            attributes["patch"] = patches = (self.labels + (self.patch_draws < patch_rate).long()) % 2
-            for side, columns in ((0, slice(0, PATCH)), (1, slice(-PATCH, None))):
-                marked = patches == side
-                inputs[marked.nonzero()[:, 0], colors[marked], :PATCH, columns] = 1.0
+            attributes["patch"] = (self.labels + (self.patch_draws < patch_rate).long()) % 2
+            marked(inputs, colors, attributes["patch"])
         view = partial(uncolored, patch=patch)
         return Environment(name or f"p={flip_rate:g}", inputs, self.labels, attributes, self.index, view)
 
@@ -195,8 +205,15 @@ class ColoredWorld(World):
 
         The accuracy expected at *any* flip rate is a mixture of the accuracies here (`risks.accuracy_curve`).
         """
-        bits = product((0, 1), repeat=1 if self.test_canvas.patch_draws is None else 2)
-        return tuple(self._seen(self.test_canvas.paint(b[0], patch_flip_rate=b[-1], name=f"corner {b}")) for b in bits)
+        return tuple(
+            self._seen(self.test_canvas.paint(bits[0], patch_flip_rate=bits[-1], name=f"corner {bits}"))
+            for bits in self._bits
+        )
+
+    @property
+    def _bits(self) -> Iterator[tuple[int, ...]]:
+        """Of the color and, where there are patches, of the patch: 0 agrees with the label, 1 is flipped."""
+        return product((0, 1), repeat=1 if self.test_canvas.patch_draws is None else 2)
 
     def _seen(self, environment: Environment) -> Environment:
         return environment.gray() if self.grayscale else environment
@@ -221,18 +238,15 @@ class ColoredWorld(World):
         """Accuracy in each of `tests`: (2,) for agreeing and flipped color; with patches (2, 2)."""
         return _square([accuracy(predict, environment) for environment in self.tests])
 
-    def validation_corners(self, predict: Predictor) -> list[float]:
-        """Accuracy on the validation digits with every color agreeing, and with every color flipped; empty with
-        patches."""
-        if self.test_canvas.patch_draws is not None:
-            return []
+    def validation_corners(self, predict: Predictor) -> list[Any]:
+        """As `corners`, as lists, of the validation digits with every spurious bit forced."""
         accuracies = []
-        for shift in (0, 1):
-            environments = [e if self.grayscale else recolored(e, shift) for e in self.validation]
+        for bits in self._bits:
+            environments = [e if self.grayscale else recolored(e, *bits) for e in self.validation]
             with torch.no_grad():
                 hits = torch.cat([correct(predict(e.inputs), e.labels) for e in environments])
             accuracies.append(precise(hits).mean().item())
-        return accuracies
+        return _square(accuracies).tolist()
 
     def outside(self, predict: Predictor) -> Metrics:
         """The risk expected in the test at `OOD_RATE`."""

@@ -154,7 +154,7 @@ class World:
         """What an accuracy curve over the world's spurious clue is made of; None where it has none."""
         return None
 
-    def validation_corners(self, predict: Predictor) -> list[float]:
+    def validation_corners(self, predict: Predictor) -> list[Any]:
         """As `corners`, on validation samples, so that a choice need not touch the test; empty where that cannot be."""
         return []
 

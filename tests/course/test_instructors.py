@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 
@@ -51,7 +52,8 @@ def test_links_sections_and_exercises_exist() -> None:
     texts = {path.stem[:2]: path.read_text(encoding="utf-8") for path in lessons.paths()}
     for number, section in re.findall(r"\b(0\d) §(\d+)", TEXT):
         assert number not in texts or f'"## {section}. ' in texts[number], (number, section)
-    for exercise in re.findall(r"exercise (\d\.\d)", TEXT):
+    named = re.findall(r"exercises? (\d\.\d)(?: and (\d\.\d))?", TEXT)
+    for exercise in filter(None, chain(*named)):
         assert f"Exercise {exercise}" in texts[f"0{exercise[0]}"]
 
 

@@ -476,7 +476,7 @@ def test_clones_of_an_expert_on_new_levels_are_alike() -> None:
 
 
 def test_what_needs_data_that_somebody_brings_is_run_where_it_is_named() -> None:
-    assert {*TABLES} - {*usual()} == {"coinrun", "coinrun_residual"}
+    assert {*TABLES} - {*usual()} == {"searched", "coinrun", "coinrun_residual"}
     assert not any("coinrun" in name for name in plan("quick", seeds=1).values())
     both = [plan("quick", [name], 1) for name in ("coinrun", "coinrun_residual")]
     assert {recipe.environments for planned in both for recipe in planned} == {64}

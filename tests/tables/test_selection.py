@@ -6,6 +6,7 @@ import torch
 from invtutor.tables.selection import CRITERIA, Candidate, chosen, ranking, select
 from invtutor.worlds.colored_mnist import ColoredWorld, colored_mnist, recolored
 from invtutor.worlds.digits import Digits
+from invtutor.worlds.environment import Environment
 
 
 def world(digits: Digits, **changes: object) -> ColoredWorld:
@@ -44,13 +45,32 @@ def test_recolored_changes_the_color_and_nothing_else(digits: Digits) -> None:
     assert torch.equal(agreeing.inputs[same], environment.inputs[same])
 
 
-def test_gray_has_one_corner_twice_and_patches_none(digits: Digits) -> None:
+def patch(inputs: torch.Tensor) -> torch.Tensor:
+    """Logits of a predictor that says: the label is the corner that holds the patch."""
+    corners = inputs.amax(1)[:, :3]
+    return (corners[:, :, -3:] - corners[:, :, :3]).sum((1, 2)).unsqueeze(1)
+
+
+def test_gray_has_one_corner_twice_and_patches_two_times_two(digits: Digits) -> None:
     gray = world(digits, grayscale=True)
     low, high = gray.validation_corners(lambda inputs: inputs.flatten(1).sum(1, keepdim=True) - 60.0)
     assert low == high
-    assert world(digits, patch=True).validation_corners(color) == []
-    with pytest.raises(ValueError, match="no patches"):
-        recolored(world(digits, patch=True).validation[0], 1)
+    patched = world(digits, patch=True)
+    assert patched.validation_corners(color) == [[1.0, 1.0], [0.0, 0.0]]
+    assert patched.validation_corners(patch) == [[1.0, 0.0], [1.0, 0.0]]
+    with pytest.raises(ValueError, match="should have colors"):
+        recolored(Environment("plain", torch.zeros(3, 2, 14, 14), torch.zeros(3, dtype=torch.int64)), 1)
+
+
+def test_recolored_moves_the_patch_and_keeps_the_digit(digits: Digits) -> None:
+    environment = world(digits, patch=True).validation[0]
+    moved = recolored(environment, 0, 1)
+    assert torch.equal(moved["color"], environment.labels) and torch.equal(moved["patch"], 1 - environment.labels)
+    assert torch.equal(moved["digit"], environment["digit"]) and torch.equal(moved.labels, environment.labels)
+    below = [some.inputs.amax(1)[:, 3:] for some in (moved, environment)]
+    assert torch.equal(*below)
+    again = recolored(moved, 0, 1)
+    assert torch.equal(again.inputs, moved.inputs)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def fill_stages(notebook: Any) -> None:
     recipe = Recipe.profile("quick", "maple", samples=SAMPLES, steps=STEPS)
     data = recipe.setting.load()
     told = f"Computed when this page was made: {STEPS} outer iterations of MAPLE on 2 × {SAMPLES:,} {data}."
-    shown = frames(stages_panel(trace(recipe, data=data)))
+    shown = frames(stages_panel(trace(recipe, data=data, progress=False)))
     for cell in cells:
         for kind, content in (("text/html", f"<p>{told}</p>"), (MIME, shown)):
             cell.outputs.append(new_output("display_data", {kind: content, "text/plain": told}))
