@@ -9,6 +9,7 @@ import pytest
 from invtutor.runs.history import spread
 from invtutor.runs.recipe import Recipe, label
 from invtutor.runs.trained_expert import WINS, TrainedExpert
+from invtutor.tables import draws, search
 from invtutor.tables.published import published
 from invtutor.tables.reading import collect, values
 from invtutor.tables.rows import TABLES
@@ -72,6 +73,19 @@ def test_what_was_never_run_on_real_data_is_named() -> None:
     for name, table in TABLES.items():
         relatives = [row for row in table.rows if "world" in row.changes]
         assert not any(published(name, row.label, column) for row in relatives for column in table.columns)
+
+
+def test_what_the_search_kept() -> None:
+    (told,) = (part for part in README.split("\n\n") if part.startswith("`invtutor search` makes such a choice"))
+    trials, text = Store(MEASURED.with_name("search")), " ".join(told.split())
+    worlds = {5: "five"}[len(draws.CELLS)]
+    assert (
+        f"in {worlds} worlds: {draws.COUNT} settings each" in text and f"{len(trials):,} trials on validation" in text
+    )
+    kept = {key for key, (place,) in search.kept(trials, len(search.ROUNDS)).items() if place == 0}
+    at = {samples: {m for cell, m in kept if cell == f"{samples} per environment"} for samples in ("25,000", "12,500")}
+    assert "At 25,000 samples per environment it kept the values of all three methods" in text
+    assert at == {"25,000": {*draws.METHODS}, "12,500": {"irmv1", "vrex"}}
 
 
 @pytest.mark.parametrize(("label", "method"), [("IRMv1", "irmv1"), ("V-REx", "vrex")])
