@@ -86,6 +86,7 @@ def test_what_the_search_kept() -> None:
     at = {samples: {m for cell, m in kept if cell == f"{samples} per environment"} for samples in ("25,000", "12,500")}
     assert "At 25,000 samples per environment it kept the values of all three methods" in text
     assert at == {"25,000": {*draws.METHODS}, "12,500": {"irmv1", "vrex"}}
+    assert sum(method == "vrex" for _, method in kept) == 3, "most of V-REx's, as lesson 08 says"
 
 
 @pytest.mark.parametrize(("label", "method"), [("IRMv1", "irmv1"), ("V-REx", "vrex")])
