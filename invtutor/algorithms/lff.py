@@ -8,12 +8,10 @@ import torch
 from torch import Generator, Tensor, nn
 
 from invtutor.algorithms.algorithm import Algorithm, Scalars, within
-from invtutor.worlds.environment import Environment
+from invtutor.worlds.environment import Environment, pool
 from invtutor.worlds.risks import risk, squared_norm
 
 __all__ = ["LfF", "relative_difficulty"]
-
-READ = ("inputs", "labels", "index")
 
 
 def relative_difficulty(biased: Tensor, debiased: Tensor) -> Tensor:
@@ -60,12 +58,13 @@ class LfF(Algorithm):
 
     def backward(self, environments: Sequence[Environment]) -> Scalars:
         assert self.twin is not None and self.running is not None, "`prepare` makes them"
-        inputs, labels, index = (torch.cat([getattr(e, n) for e in environments]) for n in READ)
+        seen = pool(environments)
+        inputs, labels = seen.inputs, seen.labels.long()
         losses = torch.stack([risk(network(inputs), labels, reduction="none") for network in (self.twin, self.model)])
-        new, place = losses.detach(), (slice(None), index, labels.long())
+        new, place = losses.detach(), (slice(None), seen.index, labels)
         old, self.running = self.running[place], self.running.clone()
         self.running[place] = torch.where(old > 0, self.memory * old + (1 - self.memory) * new, new).to(old)
-        weights = relative_difficulty(*(self.running[place] / self.running.amax(1)[:, labels.long()])).to(new)
+        weights = relative_difficulty(*(self.running[place] / self.running.amax(1)[:, labels])).to(new)
         easy = (losses[0] * (-self.exponent * new[0]).exp()).mean()
         norms = squared_norm(self.twin) + squared_norm(self.model)
         (easy + weights @ losses[1] / weights.sum() + self.l2 * norms).backward()

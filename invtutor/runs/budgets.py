@@ -26,14 +26,16 @@ PER_METHOD: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("quick", "upweighting"): {"steps": 200, "anneal": 0, "decay": "cosine", "l2": 4e-4},
     ("quick", "jtt"): {"steps": 200, "anneal": 0, "decay": "cosine", "l2": 4e-4},
     ("quick", "dann"): {"steps": 200, "anneal": 0, "decay": "cosine", "l2": 4e-4},
-    ("quick", "irmv1"): {"steps": 400, "anneal": 150, "decay": "cosine", "l2": 7e-4},
+    # Smaller batches and more steps than the others: README says how they were chosen.
+    ("quick", "irmv1"): {"batch_size": 600, "steps": 950, "anneal": 350, "decay": "cosine", "l2": 5e-4},
     ("quick", "mmrex"): {"decay": "cosine"},  # its penalty never fades, so that the last steps must
     # Batches large enough for signs that are no coin tosses, and an L2 term that takes away what no longer moves.
     ("quick", "and_mask"): {"batch_size": 5000, "steps": 180, "anneal": 120, "decay": "cosine", "l2": 1e-2},
     ("quick", "sand_mask"): {"batch_size": 5000, "steps": 180, "anneal": 120, "decay": "cosine", "l2": 1e-2},
     ("quick", "group_dro"): {"anneal": 0, "hyper": {"step_size": 1.0}},
     # Its values were not published. Chosen on validation digits (lesson 05): weight 1 is the worst case, a little more
-    # extrapolates. The paper profile has the same under the full-batch budget, unsearched.
+    # extrapolates. With full batches, where σ is exact, a short inner step and a large λ do better: the paper profile
+    # has those, unsearched.
     ("quick", "meta_irm"): {
         "hyper": {"inner_rate": 0.2, "penalty_weight": 1.6},
         "batch_size": 700,
@@ -44,11 +46,10 @@ PER_METHOD: Mapping[tuple[str, str], Mapping[str, Any]] = {
         "l2": 7e-4,
     },
     ("paper", "meta_irm"): {
-        "hyper": {"inner_rate": 0.2, "penalty_weight": 1.6},
-        "anneal": 150,
-        "ramp": 250,
+        "hyper": {"inner_rate": 0.05, "penalty_weight": 300.0},
+        "anneal": 170,
+        "ramp": 140,
         "decay": "cosine",
-        "l2": 7e-4,
     },
     ("smoke", "maple"): _MAPLE | {"steps": 4, "hyper": {"inner_steps": 20, "inner_batch": 100}},
     ("quick", "maple"): _MAPLE | {"steps": 15, "decay": "cosine"},

@@ -46,6 +46,7 @@ METHODS = ("erm", "irmv1", "vrex", "mmrex", "group_dro", "and_mask", "sand_mask"
 SIZES: Mapping[int, int] = {128: 500, 64: 250}  # width of the network: samples of each environment in a step
 SAMPLES = 10_000  # with 2,500 digits an environment no method reaches 50 % at p = 0.9, with 5,000 none 60 %
 TEST, SHOWN = 1000, 10  # test digits: judged, and drawn
+PATIENCE = 200  # steps, after which λ acts: who watches does not wait longer
 EVERY = 10  # steps between two looks at the test digits
 STATED = ("flip_rates", "label_noise", "seed", "steps", "width", "batch_size")  # what a page itself puts in a command
 
@@ -53,7 +54,8 @@ STATED = ("flip_rates", "label_noise", "seed", "steps", "width", "batch_size")  
 def live_recipe(method: str, width: int = 128) -> Recipe:
     """What a page trains when nothing was changed: the quick recipe on fewer digits, and without an end to aim at."""
     sizes = {"samples": SAMPLES, "width": width, "batch_size": SIZES[width]}
-    return Recipe.profile("quick", method, decay="constant", **sizes)
+    recipe = Recipe.profile("quick", method, decay="constant", **sizes)
+    return recipe.but(anneal=min(recipe.anneal, PATIENCE))
 
 
 def mark_panels(notebook: Any, lesson: str = "") -> bool:
