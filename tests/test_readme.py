@@ -157,4 +157,5 @@ def test_the_published_setting(name: str) -> None:
     usual = Recipe.profile("paper", runs[0].recipe.algorithm, precision="bfloat16")
     names = ("precision", "steps", "batch_size", "width")
     assert {tuple(getattr(run.recipe, n) for n in names) for run in runs} == {tuple(getattr(usual, n) for n in names)}
-    assert name not in ("IRMv1", "V-REx") or 150 < median(run.cpu for run in runs) < 210, "some three minutes"
+    low, high = {"IRMv1": (150, 210), "V-REx": (150, 210), "meta-IRM": (450, 510)}.get(name, (0, 600))
+    assert low < median(run.cpu for run in runs) < high, "some three minutes; eight"
