@@ -1,9 +1,9 @@
 """A search for settings: one protocol for all methods and worlds, stated before it is run.
 
-For every method and world 40 settings, the first the profile's own, the others drawn at random from the same ranges in
-each world (`draws`). Each is trained with one seed, the best 10 with two more, the best 3 of these with three more; and
-of the three the best is chosen (successive halving; Jamieson and Talwalkar 2016). The seeds are none of those that
-tables report.
+For every method and world 40 settings, the first the one that was there before, the others drawn at random from the
+same ranges in each world (`draws`). Each is trained with one seed, the best 10 with two more, the best 3 of these with
+three more; and of the three the best is chosen (successive halving; Jamieson and Talwalkar 2016). The seeds are none of
+those that tables report.
 
 Trials are judged on validation digits alone, by the worse of the accuracies at p = 0.1 and p = 0.9. That uses what is
 known of this world: which clues are spurious, and that they may turn round.
@@ -80,7 +80,7 @@ def score(result: Result) -> float:
 
 
 def layout(results: Sequence[Result], profile: str = "quick", methods: Sequence[str] = METHODS) -> Sheet:
-    """What was chosen: its score and that of the profile's own setting in %, over the seeds that each has, how many
+    """What was chosen: its score and that of the setting before in %, over the seeds that each has, how many
     trials there were, and what the setting changes."""
     tried, rows = _Scores(results, profile), []
     for (cell, method), (place,) in kept(results, len(ROUNDS), profile, methods).items():
