@@ -32,8 +32,9 @@ AHEAD = 256  # tasks that a scheduler is given before they are due
 ANSWER, START = 30, 300  # seconds for a scheduler to answer, and for the first worker: a busy machine is slow
 PULSE = 3  # seconds between two looks at whether a worker was given up
 
-
 _DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"  # Ctrl-C is ours alone: workers end with us
+# A hundred looks a second at what a worker is doing, and fifty at its clock, cost a run a twentieth of its time.
+_UNWATCHED = {"distributed": {"worker": {"profile": {"enabled": False}}, "admin": {"tick": {"interval": "1s"}}}}
 
 
 class WorkerError(RuntimeError):
@@ -168,6 +169,7 @@ class Engine:
 
     def _local(self, security: Any) -> Any:
         """Workers on this machine. Who else works on it could run programs in our name, were there no certificates."""
+        from dask import config
         from distributed import LocalCluster
 
         options = {
@@ -179,6 +181,7 @@ class Engine:
             "dashboard_address": BOARD,
             "worker_dashboard_address": BOARD,
             "memory_limit": 0,
+            "config": config.merge(config.config, _UNWATCHED),
             "silence_logs": logging.CRITICAL,
             "preload": [_DEAF],
             "scheduler_kwargs": {"allowed_failures": KILLS},
