@@ -448,6 +448,26 @@ def test_a_seed_that_was_run_twice_counts_once_and_in_float32() -> None:
     assert len(only) == 2 and only[1].startswith(row.label)
 
 
+def test_products_in_bfloat16_are_as_right_as_in_float32() -> None:
+    """The stored runs of the same ten seeds in both: no accuracy is another on average."""
+    made = {r.recipe: r for r in Store(MEASURED)}
+    halved = [r for r in made.values() if r.recipe.precision == "bfloat16"]
+    by_method = {
+        name: [r for r in halved if r.recipe.algorithm == name] for name in ("erm", "irmv1", "vrex", "meta_irm")
+    }
+    assert sum(map(len, by_method.values())) == len(halved)
+    for name, runs in by_method.items():
+        whole = [made[r.recipe.but(precision="float32")] for r in runs]
+        assert {r.recipe.seed for r in runs} == set(range(10)) and {r.recipe.steps for r in runs} == {
+            Recipe.profile("quick", name).steps
+        }
+        for rate in (0.1, 0.2, 0.9):
+            key = f"test p={rate}"
+            apart = spread([a.metrics[key] - b.metrics[key] for a, b in zip(runs, whole, strict=True)])
+            assert apart.low is not None and apart.high is not None
+            assert apart.low < 0 < apart.high and abs(apart.mean) < 0.004, (name, key)
+
+
 def test_results_in_the_published_setting_fill_rows_of_its_table() -> None:
     results = list(Store(MEASURED.with_name("paper")))
     assert {result.made["profile"] for result in results} == {"paper"}
