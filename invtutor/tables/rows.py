@@ -125,7 +125,7 @@ _BY_GROUP = {"batch_size": 12, "over": "groups", "step_size": 0.1}
 _PENALIZED = {"penalty_weight": 100.0, "anneal": 40}
 _JTT = {"first_steps": 40, "first_batch": 48, "first_rate": 5e-3, **_POOLED}
 _SEARCHED = {"over": "groups", "batch_size": None, "learning_rate": 1.5, "steps": 6}
-_SEARCHED |= {"inner_steps": 120, "inner_batch": 48}
+_SEARCHED |= {"inner_steps": 120, "inner_batch": 48, "inner_rate": 0.1}
 _BRIEFLY = {"smoke": {"steps": 2, "inner_steps": 5}}
 
 
@@ -183,7 +183,8 @@ _SHAPES = _of_world(
 
 
 # The other methods on drawn pictures, for the map of lesson 09, with the values of their kin.
-_KIN = dict.fromkeys(("mmrex", "sparse_irm", "birm", "fishr", "ib_irm"), _PENALIZED)
+_KIN = dict.fromkeys(("sparse_irm", "birm", "fishr", "ib_irm"), _PENALIZED)
+_KIN["mmrex"] = {**_PENALIZED, "late_rate": 1.0}
 _KIN["meta_irm"] = {"anneal": 40, "inner_rate": 0.1, "penalty_weight": 2.0}
 _RULES = ("and_mask", "sand_mask", "dann", "cvar", "lff", "temporal_mask")
 _OTHERS = (*_KIN, *_RULES)
