@@ -100,6 +100,14 @@ def test_how_the_quick_profile_was_chosen(label: str, method: str) -> None:
     assert usual in " ".join(README.split())
 
 
+def test_what_mm_rex_shares_with_v_rex() -> None:
+    ours, theirs = (Recipe.profile("quick", method) for method in ("mmrex", "vrex"))
+    assert (ours.batch_size, ours.steps) == (theirs.batch_size, theirs.steps)
+    (told,) = (" ".join(part.split()) for part in README.split("\n\n") if part.startswith("MM-REx has V-REx's batches"))
+    assert (ours.late_rate, ours.decay, ours.l2) == (0.2, "cosine", 2e-3)
+    assert f"to a fifth once annealing ends, after {ours.anneal} steps" in told and "its L2 is 2e-3" in told
+
+
 def test_random_labels_and_a_residual_network() -> None:
     found = {(row.group, row.label): some for row, some in collect(RESULTS, "random_labels_residual").items()}
     (told,) = (" ".join(part.split()) for part in README.split("\n\n") if part.startswith("With random labels"))
