@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from distributed import Security
-from engine_work import slow, some_diverge, some_fail
+from engine_work import how_it_is_watched, slow, some_diverge, some_fail
 
 from invtutor.tables import engine
 from invtutor.tables.engine import Engine, WorkerError
@@ -188,3 +188,9 @@ def test_processes_of_this_machine_listen_to_it_alone_and_end_with_us() -> None:
     assert listening == {"127.0.0.1"}
     wait(lambda: set(children()) <= set(others))
     assert not any(c.status == psutil.CONN_LISTEN for c in me.net_connections("tcp"))
+
+
+def test_processes_of_this_machine_are_not_profiled() -> None:
+    names = ["distributed.worker.profile.enabled", "distributed.admin.tick.interval", "distributed.admin.event-loop"]
+    found = {name: told for name, told, _ in Engine(workers=2).each(how_it_is_watched, names)}
+    assert [found[name] for name in names] == [False, "1s", "tornado"]
