@@ -27,7 +27,16 @@ PER_METHOD: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("quick", "jtt"): {"steps": 200, "anneal": 0, "decay": "cosine", "l2": 4e-4},
     ("quick", "dann"): {"steps": 200, "anneal": 0, "decay": "cosine", "l2": 4e-4},
     # Smaller batches and more steps than the others: README says how they were chosen.
-    ("quick", "irmv1"): {"batch_size": 600, "steps": 950, "anneal": 350, "decay": "cosine", "l2": 5e-4},
+    ("quick", "irmv1"): {
+        "batch_size": 600,
+        "steps": 800,
+        "anneal": 325,
+        "restart": True,
+        "decay": "cosine",
+        "late_rate": 0.3,
+        "l2": 8e-4,
+    },
+    ("quick", "vrex"): {"restart": True, "late_rate": 0.15, "l2": 7e-4},
     # Its penalty never fades, so that the steps must: to a fifth at once, then to none.
     ("quick", "mmrex"): {"anneal": 170, "decay": "cosine", "late_rate": 0.2, "l2": 2e-3},
     # Batches large enough for signs that are no coin tosses, and an L2 term that takes away what no longer moves.
@@ -41,9 +50,11 @@ PER_METHOD: Mapping[tuple[str, str], Mapping[str, Any]] = {
         "hyper": {"inner_rate": 0.2, "penalty_weight": 1.6},
         "batch_size": 700,
         "steps": 550,
-        "anneal": 150,
-        "ramp": 300,
+        "anneal": 200,
+        "ramp": 200,
+        "restart": True,
         "decay": "cosine",
+        "late_rate": 0.25,
         "l2": 7e-4,
     },
     ("paper", "meta_irm"): {

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from itertools import islice
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -14,9 +15,10 @@ from invtutor.algorithms.ready import culprit
 from invtutor.runs.history import History
 from invtutor.worlds.environment import Environment
 
-__all__ = ["Schedule", "cosine", "fit", "require_finite", "step_at", "training"]
+__all__ = ["Schedule", "Stage", "cosine", "fit", "require_finite", "step_at", "training"]
 
 Schedule = Callable[[int], float]
+Stage = Callable[[int], int]
 
 
 def step_at(step: int, before: float, after: float, ramp: int = 0) -> Schedule:
@@ -47,12 +49,15 @@ def training(
     *,
     batch_size: int | None = None,
     schedules: Mapping[str, Schedule] | None = None,
+    stage: Stage | None = None,
     generator: torch.Generator | None = None,
 ) -> Iterator[Metrics]:
     """Take one optimizer step each time the next metrics are asked for, without end.
 
     batch_size: samples drawn from each environment at each step; None is the papers' full batch.
     schedules: functions of the step, by name: `learning_rate`, or a field of the algorithm such as `penalty_weight`.
+    stage: the part of the training that a step belongs to. With a new one the optimizer starts anew, without its
+    running means, which are of the gradients of another objective; None is all one.
     generator: draws the batches; None takes a fresh one with seed 0.
 
     Raises ValueError for a schedule of something that the algorithm has not, and for a model that it cannot train,
@@ -67,7 +72,7 @@ def training(
             raise ValueError(
                 f"Parameter `schedules` should name {algorithm}'s {', '.join(sorted(known))}. Found {name!r}."
             )
-    return _steps(algorithm, optimizer, environments, batch_size, schedules, generator)
+    return _steps(algorithm, optimizer, environments, batch_size, schedules, stage or (lambda _: 0), generator)
 
 
 def _steps(
@@ -76,11 +81,15 @@ def _steps(
     environments: Sequence[Environment],
     batch_size: int | None,
     schedules: Mapping[str, Schedule],
+    stage: Stage,
     generator: torch.Generator | None,
 ) -> Iterator[Metrics]:
     generator = generator or torch.Generator().manual_seed(0)
-    step = 0
+    step, before = 0, stage(0)
     while True:
+        if (now := stage(step)) != before:
+            optimizer.state.clear()
+            before = now
         for name, schedule in schedules.items():
             if name == "learning_rate":
                 for group in optimizer.param_groups:
@@ -139,6 +148,7 @@ def fit(
     *,
     batch_size: int | None = None,
     schedules: Mapping[str, Schedule] | None = None,
+    stage: Stage | None = None,
     generator: torch.Generator | None = None,
     watch: Callable[[Algorithm], Metrics] | None = None,
     every: int = 50,
@@ -153,10 +163,8 @@ def fit(
     too.
     """
     history = History()
-    taken = islice(
-        training(algorithm, optimizer, environments, batch_size=batch_size, schedules=schedules, generator=generator),
-        steps,
-    )
+    loop: dict[str, Any] = {"schedules": schedules, "stage": stage, "generator": generator}
+    taken = islice(training(algorithm, optimizer, environments, batch_size=batch_size, **loop), steps)
     file = (
         sys.stdout if "ipykernel.kernelapp" in sys.modules else sys.stderr
     )  # a notebook shows stderr on red, as if it were wrong

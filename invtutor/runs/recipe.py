@@ -91,6 +91,9 @@ class Recipe:
     """Share of the learning rate that is left once annealing is over, before it decays. Adam's steps do not shrink with
     a penalty's gradient: where that is a sign, as that of a deviation or of a maximum is, a batch's noise is as large
     as the step, and small steps average it."""
+    restart: bool = False
+    """Whether Adam starts anew once annealing is over. Its running means are of another objective's gradients, and the
+    mean of their squares would last for a thousand steps. DomainBed does so, too."""
     anneal: int = within(0, 0, 1_000_000)
     """Steps with a small penalty weight, `early_weight`, before the full one acts."""
     ramp: int = within(0, 0, 1_000_000)

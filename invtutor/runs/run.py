@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,13 +15,13 @@ from invtutor.algorithms.descent import accumulate
 from invtutor.fields import require
 from invtutor.networks import NETWORKS
 from invtutor.runs.history import History, Spread, spread
-from invtutor.runs.loop import Schedule, cosine, fit, step_at, training
+from invtutor.runs.loop import Schedule, Stage, cosine, fit, step_at, training
 from invtutor.runs.recipe import Recipe, find_device
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import accuracy_curve
 from invtutor.worlds.world import World
 
-__all__ = ["Assembly", "Run", "assemble", "build_world", "note", "repeat", "run", "schedules", "summarize"]
+__all__ = ["Assembly", "Run", "assemble", "build_world", "note", "repeat", "run", "schedules", "stage", "summarize"]
 
 # The last world that was built, by its data and its knobs. A world takes over 100 MB: the runs of a lesson share one,
 # and Binder's memory has no room for a second while it is built.
@@ -77,10 +78,10 @@ class Assembly:
             optimizer.register_step_pre_hook(lasso)
         return optimizer
 
-    def steps(self, acting: Mapping[str, Schedule]) -> Iterator[Metrics]:
-        """The loop without end (`loop.training`), under other schedules than the recipe's."""
+    def steps(self, acting: Mapping[str, Schedule], stage: Stage) -> Iterator[Metrics]:
+        """The loop without end (`loop.training`), under other schedules and stages than the recipe's."""
         loop: dict[str, Any] = {"batch_size": self.recipe.batch_size, "generator": self.generator}
-        return training(self.algorithm, self.optimizer(), self.environments, schedules=acting, **loop)
+        return training(self.algorithm, self.optimizer(), self.environments, schedules=acting, stage=stage, **loop)
 
     def fit(
         self,
@@ -99,6 +100,7 @@ class Assembly:
             recipe.steps,
             batch_size=recipe.batch_size,
             schedules={**schedules(recipe, self.algorithm), **(acting or {})},
+            stage=partial(stage, recipe),
             generator=self.generator,
             watch=watch,
             every=recipe.every,
@@ -138,6 +140,11 @@ def schedules(recipe: Recipe, algorithm: Algorithm) -> dict[str, Schedule]:
         whole, share = chosen.get("learning_rate", lambda _: rate), step_at(recipe.anneal, 1.0, recipe.late_rate)
         chosen["learning_rate"] = lambda step: share(step) * whole(step)
     return chosen
+
+
+def stage(recipe: Recipe, step: int) -> int:
+    """The part of the training that a step belongs to: 0 while annealing lasts, then 1 where `restart` asks for it."""
+    return int(recipe.restart and step >= recipe.anneal)
 
 
 @dataclass(frozen=True, eq=False)

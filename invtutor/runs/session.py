@@ -22,7 +22,7 @@ from invtutor.runs.history import GLOSSARY, History
 from invtutor.runs.knobs import Change, knobs, require_knob
 from invtutor.runs.loop import require_finite
 from invtutor.runs.recipe import Recipe, find_device
-from invtutor.runs.run import assemble, schedules
+from invtutor.runs.run import assemble, schedules, stage
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import accuracy_curve
 
@@ -85,7 +85,8 @@ class Session:
         self._kept: list[float] = []  # the most that a mask let pass
         self.acted: dict[str, list[tuple[int, float]]] = {name: [] for name in knobs(recipe) if name != "anneal"}
         self._plan()
-        self._steps = self._assembly.steps({name: partial(self._acting, name) for name in self.acted})
+        acting = {name: partial(self._acting, name) for name in self.acted}
+        self._steps = self._assembly.steps(acting, lambda step: stage(self.recipe, step))
         self._metrics: Metrics = {}
         self._snapshot: Snapshot | None = None
         self.failure: Exception | None = None

@@ -43,9 +43,12 @@ _OWN: Mapping[str, Mapping[str, _Draw]] = {
     "vrex": {"penalty_weight": _power(2, 5), "early_weight": _one(1.0, 10.0, 100.0), "ema": _one(0.0, 0.8, 0.95)},
     "meta_irm": {"penalty_weight": _power(-0.3, 2), "inner_rate": _power(-1.7, -0.3)},
 }
+_SAME = {"late_rate": 1.0, "restart": False}
 # The quick profile's as it was when the search was run, where it has changed since.
 _BEFORE: Mapping[tuple[str, str], Mapping[str, Any]] = {
-    ("quick", "irmv1"): {"batch_size": 1500, "steps": 400, "anneal": 150, "l2": 7e-4}
+    ("quick", "irmv1"): {**_SAME, "batch_size": 1500, "steps": 400, "anneal": 150, "l2": 7e-4},
+    ("quick", "vrex"): {**_SAME, "l2": 1e-3},
+    ("quick", "meta_irm"): {**_SAME, "anneal": 150, "ramp": 300},
 }
 _BATCHES = (0.33, 0.67, 1.0, 1.67, 2.67)  # of the profile's own; as many times fewer steps
 _ANNEALED, _RAMPED = (0.1, 0.6), (0.0, 0.4)  # shares of the steps, and of those that are left
@@ -69,4 +72,4 @@ def _setting(method: str, usual: Recipe, draw: random.Random) -> dict[str, Any]:
     steps = round(usual.steps * size / batch)
     anneal = round(steps * draw.uniform(*_ANNEALED))
     ramp = round((steps - anneal) * draw.uniform(*_RAMPED))
-    return changes | {"batch_size": batch, "steps": steps, "anneal": anneal, "ramp": ramp}
+    return changes | {"restart": False, "batch_size": batch, "steps": steps, "anneal": anneal, "ramp": ramp}

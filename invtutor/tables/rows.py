@@ -123,6 +123,7 @@ def _selection() -> Iterator[Row]:
 _POOLED = {"batch_size": 48}
 _BY_GROUP = {"batch_size": 12, "over": "groups", "step_size": 0.1}
 _PENALIZED = {"penalty_weight": 100.0, "anneal": 40}
+_META = {"penalty_weight": 2.0, "inner_rate": 0.1, "anneal": 40, "ramp": 300}
 _JTT = {"first_steps": 40, "first_batch": 48, "first_rate": 5e-3, **_POOLED}
 _SEARCHED = {"over": "groups", "batch_size": None, "learning_rate": 1.5, "steps": 6}
 _SEARCHED |= {"inner_steps": 120, "inner_batch": 48, "inner_rate": 0.1}
@@ -170,7 +171,7 @@ _SHAPES = _of_world(
     ("oracle", {}),
     ("irmv1", _PENALIZED),
     ("vrex", _PENALIZED),
-    ("meta_irm", {"anneal": 40, "inner_rate": 0.1, "penalty_weight": 2.0}),
+    ("meta_irm", _META),
     ("and_mask", {}),
     # A longer first step leaves hardly any but conflicting samples.
     ("maple", {**_SEARCHED, "learning_rate": 0.1, "steps": 4}, _BRIEFLY),
@@ -183,9 +184,7 @@ _SHAPES = _of_world(
 
 
 # The other methods on drawn pictures, for the map of lesson 09, with the values of their kin.
-_KIN = dict.fromkeys(("sparse_irm", "birm", "fishr", "ib_irm"), _PENALIZED)
-_KIN["mmrex"] = {**_PENALIZED, "late_rate": 1.0}
-_KIN["meta_irm"] = {"anneal": 40, "inner_rate": 0.1, "penalty_weight": 2.0}
+_KIN = dict.fromkeys(("mmrex", "sparse_irm", "birm", "fishr", "ib_irm"), _PENALIZED) | {"meta_irm": _META}
 _RULES = ("and_mask", "sand_mask", "dann", "cvar", "lff", "temporal_mask")
 _OTHERS = (*_KIN, *_RULES)
 
@@ -251,7 +250,9 @@ _CLONES_RESIDUAL = tuple(
 _CLONED = ("train", "test", "test excess risk", "blind excess risk")
 
 # A short inner step and a large λ, of which only a full batch makes use: no published row. Lesson 05 tells why.
-_EXACT = {"quick": {"batch_size": None, "steps": 350, "anneal": 120, "ramp": 100, "l2": 1e-3}}
+_FULL = {"batch_size": None, "steps": 350, "anneal": 120, "ramp": 100, "l2": 1e-3}
+_GOES_ON = {"restart": False, "late_rate": 1.0}  # Adam, once annealing is over
+_EXACT = {"quick": {**_FULL, **_GOES_ON}}
 _THREE = ("erm", "irmv1", "vrex", "meta_irm")
 _TOLD = ("oracle", "upweighting", "jtt", "group_dro", "maple")
 _REST = (*_TOLD, "mmrex", "sparse_irm", "birm", "fishr", "ib_irm", *_RULES)
@@ -279,6 +280,17 @@ TABLES: Mapping[str, Table] = {
         ("train", *_TEST),
         tuple(_searched()),
         asked=True,
+    ),
+    "restart": Table(
+        "Adam after annealing, V-REx",
+        ("test p=0.1", "test p=0.9"),
+        (
+            Row("starts anew, shorter steps", "vrex", {"restart": True, "late_rate": 0.15}),
+            Row("starts anew", "vrex", {"restart": True, "late_rate": 1.0}),
+            Row("goes on, shorter steps", "vrex", {"restart": False, "late_rate": 0.15}),
+            Row("goes on", "vrex", _GOES_ON),
+        ),
+        {"smoke": 2, "quick": 10, "paper": 10},
     ),
     "ablations": Table(
         "meta-IRM's ablations",

@@ -23,6 +23,8 @@ SMALL_RESIDUAL: Mapping[str, Any] = {
     "l2": 1e-4,
     "learning_rate": 5e-3,
     "decay": "cosine",
+    "late_rate": 1.0,
+    "restart": False,
     "anneal": 0,
 }
 """What learns from pictures of some 48 × 48 pixels in seconds. Its last layers see all of a picture, where four

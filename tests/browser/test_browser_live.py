@@ -23,7 +23,7 @@ from invtutor.exact.meta_update import MetaIRMProblem
 from invtutor.runs.commands import parse_change, read_recipe
 from invtutor.runs.knobs import knobs
 from invtutor.runs.recipe import Recipe
-from invtutor.runs.run import assemble, schedules
+from invtutor.runs.run import assemble, schedules, stage
 from invtutor.worlds.digits import Digits
 from invtutor.worlds.risks import accuracy
 
@@ -113,8 +113,12 @@ def trained(recipe: Recipe, digits: Digits) -> tuple[list[Moment], dict[int, lis
     parameters, canvas = algorithm.parameters(), ready.world.test_canvas.head(TEST)
     corners, moments, judged = [canvas.paint(float(flip)) for flip in (0, 1)], [], {}
     for step in range(recipe.steps):
-        for name, value in acting.items():
-            setattr(algorithm, name, value(step))
+        if step and stage(recipe, step) != stage(recipe, step - 1):
+            optimizer.state.clear()
+        values = {name: schedule(step) for name, schedule in acting.items()}
+        optimizer.param_groups[0]["lr"] = rate = values.pop("learning_rate", recipe.learning_rate)
+        for name, value in values.items():
+            setattr(algorithm, name, value)
         batch = [e.sample(recipe.batch_size, ready.generator) for e in ready.environments]
         given: dict[str, Any] = {f"state.{name}": getattr(algorithm, name).clone() for name in algorithm.carries or ()}
         for place, parameter in enumerate(parameters):
@@ -127,7 +131,7 @@ def trained(recipe: Recipe, digits: Digits) -> tuple[list[Moment], dict[int, lis
             given |= {f"batch.{place}.inputs": e.inputs, f"batch.{place}.labels": e.labels}
         for name in ("l2", *(name for name in knobs(recipe) if hasattr(algorithm, name))):
             given[f"knobs.{name}"] = torch.tensor(float(getattr(algorithm, name)))
-        given["knobs.learning_rate"] = torch.tensor(recipe.learning_rate)
+        given["knobs.learning_rate"] = torch.tensor(rate)
         optimizer.zero_grad()
         metrics = {name: value.item() for name, value in algorithm.backward(batch).items()}
         optimizer.step()

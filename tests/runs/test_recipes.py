@@ -16,7 +16,8 @@ from invtutor.fields import hints
 from invtutor.runs.budgets import PROFILES
 from invtutor.runs.history import GLOSSARY
 from invtutor.runs.recipe import Recipe, find_device
-from invtutor.runs.run import Run, assemble, build_world, repeat, run, schedules, summarize
+from invtutor.runs.run import Run, assemble, build_world, repeat, run, schedules, stage, summarize
+from invtutor.runs.session import Session
 from invtutor.worlds.digits import Digits
 from invtutor.worlds.environment import Environment
 from invtutor.worlds.risks import accuracy, risk
@@ -182,6 +183,7 @@ nan, inf = float("nan"), float("inf")
         ("l2", [-1.0, inf, nan, None, 1e308]),
         ("anneal", [-1, inf, None, 10**30]),
         ("late_rate", [0.0, 1.1, nan, None, "x"]),
+        ("restart", [1, 0, "yes", None]),
         ("ramp", [-1, 0.5]),
         ("seed", [-1, 2**31, 0.0, None, True]),
         ("device", ["banana", "", -1, 3.5, True, [], "cuda:x"]),
@@ -413,6 +415,21 @@ def test_schedules(digits: Digits) -> None:
         recipe = smoke("erm", decay=decay, late_rate=0.1, learning_rate=0.5, anneal=20, steps=40)
         late = schedules(recipe, algorithm)["learning_rate"]
         assert [late(step) for step in (19, 20, 30)] == pytest.approx(expected)
+
+
+def test_a_recipe_may_start_adam_anew_after_annealing(digits: Digits) -> None:
+    assert [stage(smoke("vrex", restart=True, anneal=15), step) for step in (0, 14, 15, 40)] == [0, 0, 1, 1]
+    assert not any(stage(smoke("vrex", anneal=15), step) for step in (0, 14, 15, 40))
+    usual = {name: tiny("vrex", anneal=4, steps=8, restart=name) for name in (False, True)}
+    early, late = ({name: run(r.but(steps=steps), data=digits) for name, r in usual.items()} for steps in (4, 8))
+    assert early[True].history.records == early[False].history.records
+    assert late[True].history.records != late[False].history.records
+    session = Session(usual[True], data=digits)
+    session.step(2)
+    session.steer("anneal", 6)
+    session.step(6)
+    moved = run(usual[True].but(anneal=6), data=digits)
+    assert all(map(torch.equal, session.algorithm.parameters(), moved.algorithm.parameters())), "where it ends now"
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -114,6 +114,22 @@ def test_schedules_drive_the_penalty_weight_and_the_learning_rate() -> None:
     assert [m["learning_rate"] for m in metrics] == list(rates)
 
 
+def test_with_a_new_stage_the_optimizer_starts_anew() -> None:
+    found = []
+    for stage, optimizers in ((lambda step: step >= 4, 1), (None, 2), (None, 1), (lambda step: 7, 1)):
+        algorithm, generator = IRMv1(network()), torch.Generator().manual_seed(3)
+        for steps in (10,) if optimizers == 1 else (4, 6):
+            optimizer = torch.optim.Adam(algorithm.parameters(), lr=0.01)
+            taken = training(
+                algorithm, optimizer, training_environments(), batch_size=20, stage=stage, generator=generator
+            )
+            list(islice(taken, steps))
+        found.append(theta(algorithm))
+    restarted, two, plain, one_stage = found
+    assert torch.equal(restarted, two), "as with a new optimizer after four steps"
+    assert torch.equal(plain, one_stage) and not torch.equal(plain, two)
+
+
 def test_the_scheduled_weight_reaches_the_objective() -> None:
     # With the penalty switched off by a schedule, IRMv1 is ERM.
     histories = []

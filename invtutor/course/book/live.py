@@ -48,6 +48,7 @@ SAMPLES = 10_000  # with 2,500 digits an environment no method reaches 50 % at p
 TEST, SHOWN = 1000, 10  # test digits: judged, and drawn
 PATIENCE = 200  # steps, after which λ acts: who watches does not wait longer
 EVERY = 10  # steps between two looks at the test digits
+FIXED = ("l2", "ramp", "early_weight", "late_rate", "restart")  # what a page takes as it is
 STATED = ("flip_rates", "label_noise", "seed", "steps", "width", "batch_size")  # what a page itself puts in a command
 
 
@@ -260,7 +261,7 @@ def _start(recipe: Recipe, data: Any) -> dict[str, Any]:
             }
             for name, value in knobs(recipe).items()
         },
-        "fixed": {"l2": recipe.l2, "ramp": recipe.ramp, "early_weight": recipe.early_weight},
+        "fixed": {name: getattr(recipe, name) for name in FIXED},
         "state": {name: getattr(algorithm, name).tolist() for name in algorithm.carries or ()},
         "steps": recipe.steps,
         "words": [word for word in words if word.split("=")[0] not in shown],

@@ -144,8 +144,19 @@ function trainer(post) {
       const full = knobs.penalty_weight, early = Math.min(fixed.early_weight, full);
       const share = taken < knobs.anneal ? 0 : fixed.ramp ? Math.min((taken - knobs.anneal) / fixed.ramp, 1) : 1;
       values.penalty_weight = early + (full - early) * share;
+      if (taken >= knobs.anneal) values.learning_rate *= fixed.late_rate;
     }
     return values;
+  }
+
+  function forget() { // Adam's running means, once annealing is over (runs/loop.training)
+    const { knobs, fixed, taken, step } = run, annealing = taken < knobs.anneal;
+    if (fixed.restart && run.annealing && !annealing) {
+      for (const [name, [at, count]] of Object.entries(step.tape.inputs)) {
+        if (/^state\.(step|first|second)\b/.test(name)) step.H.fill(0, at, at + count);
+      }
+    }
+    run.annealing = annealing;
   }
 
   function draw() {
@@ -163,6 +174,7 @@ function trainer(post) {
 
   function take() {
     draw();
+    forget();
     const values = acting(), { step } = run;
     for (const name in step.tape.inputs) if (name.startsWith("knobs.")) step.put(name, values[name.slice(6)]);
     step.run();
