@@ -449,7 +449,7 @@ def test_a_seed_that_was_run_twice_counts_once_and_in_float32() -> None:
 
 
 def test_products_in_bfloat16_are_as_right_as_in_float32() -> None:
-    """The stored runs of the same ten seeds in both: no mean difference is large, and but one is told from zero."""
+    """The stored runs of the same ten seeds in both: no mean difference is large, and two are told from zero."""
     told = set()
     made = {r.recipe: r for r in Store(MEASURED)}
     halved = [r for r in made.values() if r.recipe.precision == "bfloat16"]
@@ -468,7 +468,7 @@ def test_products_in_bfloat16_are_as_right_as_in_float32() -> None:
             assert abs(apart.mean) < 0.002, (name, key)
             if not apart.low < 0 < apart.high:
                 told.add((name, rate))
-    assert told == {("irmv1", 0.9)}, "which README names"
+    assert told == {("irmv1", 0.9), ("vrex", 0.2)}, "which README names"
 
 
 def test_results_in_the_published_setting_fill_rows_of_its_table() -> None:
