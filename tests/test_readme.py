@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 
 import pytest
 
@@ -10,9 +10,10 @@ from invtutor.runs.history import spread
 from invtutor.runs.recipe import Recipe, label
 from invtutor.runs.trained_expert import WINS, TrainedExpert
 from invtutor.tables import draws, search
+from invtutor.tables.plan import series
 from invtutor.tables.published import published
 from invtutor.tables.reading import collect, values
-from invtutor.tables.rows import TABLES
+from invtutor.tables.rows import END, TABLES
 from invtutor.tables.store import MEASURED, Store
 from invtutor.worlds import WORLDS
 from invtutor.worlds.demonstrations import Demonstrations
@@ -42,6 +43,18 @@ def test_measured_and_published_side_by_side() -> None:
         assert measured == spread(list(ROWS[name].values())).percent(), name
         found = published("colored_mnist", name, "test p=0.9")[:1]
         assert known == (str(found[0]) if found else "–"), name
+
+
+def test_what_bfloat16_saves() -> None:
+    seconds = []
+    for precision in ("bfloat16", "float32"):
+        found = []
+        for method in ("irmv1", "vrex", "meta_irm"):
+            usual = series(Recipe.profile("quick", method, precision=precision).but(every=END))
+            found.append(fmean(result.cpu for result in RESULTS if series(result.recipe) == usual))
+        seconds.append("{:.1f}, {:.1f} and {:.1f}".format(*found))
+    told = " ".join(README.split())
+    assert f"took {seconds[0]} processor seconds a seed in place of {seconds[1]}, beside" in told
 
 
 @pytest.mark.parametrize("name", ["IRMv1", "V-REx", "meta-IRM", "MAPLE"])

@@ -44,18 +44,8 @@ def switch(recipe: Recipe, method: str) -> Recipe:
     """The recipe with another method, and what the quick profile gives to that in this world: hyper-parameters,
     learning rate, L2 weight, annealing, batches, steps. World and network stay."""
     wanted = Recipe.profile("quick", method, world=recipe.world)
-    names = [
-        "hyper",
-        "learning_rate",
-        "l2",
-        "late_rate",
-        "restart",
-        "early_weight",
-        "anneal",
-        "ramp",
-        "batch_size",
-        "steps",
-    ]
+    names = ["hyper", "learning_rate", "late_rate", "l2", "batch_size", "steps"]
+    names += ["early_weight", "anneal", "ramp", "restart"]
     return recipe.but(algorithm=wanted.algorithm, **{name: getattr(wanted, name) for name in names})
 
 

@@ -149,9 +149,9 @@ function trainer(post) {
     return values;
   }
 
-  function forget() { // Adam's running means, once annealing is over (runs/loop.training)
+  function forget() { // Adam's running means, where annealing ends (runs/loop.training)
     const { knobs, fixed, taken, step } = run, annealing = taken < knobs.anneal;
-    if (fixed.restart && run.annealing && !annealing) {
+    if (fixed.restart && taken && annealing !== run.annealing) {
       for (const [name, [at, count]] of Object.entries(step.tape.inputs)) {
         if (/^state\.(step|first|second)\b/.test(name)) step.H.fill(0, at, at + count);
       }
