@@ -8,7 +8,7 @@ from typing import Any
 from invtutor.fields import one_of
 from invtutor.runs.recipe import Recipe
 
-__all__ = ["CELLS", "COUNT", "METHODS", "drawn"]
+__all__ = ["CELLS", "COUNT", "GOES_ON", "METHODS", "drawn"]
 
 COUNT = 40  # settings of each method
 METHODS = ("irmv1", "vrex", "meta_irm")
@@ -43,12 +43,12 @@ _OWN: Mapping[str, Mapping[str, _Draw]] = {
     "vrex": {"penalty_weight": _power(2, 5), "early_weight": _one(1.0, 10.0, 100.0), "ema": _one(0.0, 0.8, 0.95)},
     "meta_irm": {"penalty_weight": _power(-0.3, 2), "inner_rate": _power(-1.7, -0.3)},
 }
-_SAME = {"late_rate": 1.0, "restart": False}
+GOES_ON: Mapping[str, Any] = {"restart": False, "late_rate": 1.0}  # Adam, as it was, once annealing is over
 # The quick profile's as it was when the search was run, where it has changed since.
 _BEFORE: Mapping[tuple[str, str], Mapping[str, Any]] = {
-    ("quick", "irmv1"): {**_SAME, "batch_size": 1500, "steps": 400, "anneal": 150, "l2": 7e-4},
-    ("quick", "vrex"): {**_SAME, "l2": 1e-3},
-    ("quick", "meta_irm"): {**_SAME, "anneal": 150, "ramp": 300},
+    ("quick", "irmv1"): {**GOES_ON, "batch_size": 1500, "steps": 400, "anneal": 150, "l2": 7e-4},
+    ("quick", "vrex"): {**GOES_ON, "l2": 1e-3},
+    ("quick", "meta_irm"): {**GOES_ON, "anneal": 150, "ramp": 300},
 }
 _BATCHES = (0.33, 0.67, 1.0, 1.67, 2.67)  # of the profile's own; as many times fewer steps
 _ANNEALED, _RAMPED = (0.1, 0.6), (0.0, 0.4)  # shares of the steps, and of those that are left
